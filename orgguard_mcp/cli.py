@@ -1,0 +1,226 @@
+"""The command line: parse, call the guard, print, choose the exit code.
+
+Imports happen inside the commands: `--version` and usage errors cost no more than argparse.
+Exit codes: 0 clean, 1 findings, 2 usage or configuration, 3 could not check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
+
+from orgguard_mcp.errors import OrgGuardError
+
+if TYPE_CHECKING:
+    from orgguard_mcp.guard import Guard
+
+CLEAN, FINDINGS, USAGE, UNCHECKED = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error says what was not done, why, what next."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except OrgGuardError as error:
+        _say("\n".join(error.lines()))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted: nothing was decided")
+        return UNCHECKED
+    except BrokenPipeError:
+        # The reader of our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNCHECKED
+
+
+def serve(arguments: Sequence[str] | None = None) -> int:
+    """Run `orgguard serve`: the console script `orgguard-mcp`."""
+    return main(["serve", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="orgguard",
+        description="Stops third-party organisation names from entering a public repository"
+        " without a human's consent.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--repo", default=".", metavar="DIR", help="the repository (default: .)")
+        added.set_defaults(run=run)
+        return added
+
+    check = command("check", _check, "Say whether names may be written, and why.")
+    check.add_argument("names", nargs="+", metavar="NAME")
+    check.add_argument("--format", choices=("human", "json"), default="human")
+    server = command("serve", _serve, "Serve check_name and request_consent over MCP (stdio).")
+    server.add_argument("--dry-run", action="store_true", help="ask and store nothing")
+    review = command("review", _review, "Answer agents' questions, as they arrive.")
+    review.add_argument("--no-wait", action="store_true", help="leave when none is left")
+    pending = command("pending", _pending, "List the questions that wait for an answer.")
+    log = command("log", _log, "List the decisions, oldest first.")
+    withdraw = command("withdraw", _withdraw, "Withdraw what was decided on a name.")
+    withdraw.add_argument("name", metavar="NAME")
+    for added in (check, server, review, pending, log, withdraw):
+        added.add_argument("--base", metavar="REF", help="the reference to compare with")
+    for added in (pending, log):
+        added.add_argument("--reveal", action="store_true", help="show names outside a terminal")
+    return parser
+
+
+class _Version(argparse.Action):
+    """`--version`, without importing the package's metadata before it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from importlib.metadata import version
+
+        print(f"orgguard {version('orgguard-mcp')}")  # noqa: T201
+        parser.exit()
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def _guard(options: argparse.Namespace) -> Guard:
+    from orgguard_mcp.guard import Guard
+
+    return Guard(options.repo, options.base)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from orgguard_mcp import names
+    from orgguard_mcp.model import Effect
+    from orgguard_mcp.report import FORMATS
+
+    for surface in options.names:
+        names.parse(surface)  # all names are readable before any work is done
+    with _guard(options) as guard:
+        with _Progress(sys.stderr) as progress:
+            guard.prepare(progress)
+        verdicts = [guard.check(surface) for surface in options.names]
+    sys.stdout.write(FORMATS[options.format](verdicts))
+    sys.stdout.flush()
+    return CLEAN if all(v.effect is Effect.ALLOW for v in verdicts) else FINDINGS
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from orgguard_mcp import server
+
+    return server.run(options.repo, options.base, dry_run=options.dry_run)
+
+
+def _review(options: argparse.Namespace) -> int:
+    from orgguard_mcp.review import Review, Terminal
+
+    terminal = Terminal()
+    with _guard(options) as guard:
+        session = Review(guard, terminal, wait=not options.no_wait)
+        with _Progress(sys.stderr) as progress:
+            guard.prepare(progress)
+        session.run()
+    return CLEAN
+
+
+def _pending(options: argparse.Namespace) -> int:
+    import time
+
+    from orgguard_mcp.display import ago, plural, visible
+
+    with _guard(options) as guard:
+        requests = guard.ledger.pending()
+    now = time.time()
+    for request in requests:
+        name = visible(request.name.surface) if _may_reveal(options) else "(name hidden)"
+        places = ", ".join(visible(ask.where, 60) for ask in request.asks[:3])
+        _out(f"{request.id}  {name}  {ago(request.created_at, now)}  {places}")
+    waiting = plural(len(requests), "question")
+    _say(f"{waiting} waiting; answer with `orgguard review`" if requests else "no question waiting")
+    return CLEAN
+
+
+def _log(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from orgguard_mcp.display import visible
+
+    with _guard(options) as guard:
+        decisions = guard.ledger.decisions()
+        names = {d.request_id: guard.ledger.request(d.request_id).name.surface for d in decisions}
+    for decision in decisions:
+        when = datetime.fromtimestamp(decision.decided_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        name = visible(names[decision.request_id]) if _may_reveal(options) else "(name hidden)"
+        told = f'  "{visible(decision.reason)}"' if decision.reason else ""
+        by = f"{visible(decision.decided_by, 40)} ({decision.channel})"
+        scope = f"  {visible(str(decision.scope))}" if decision.answer == "grant" else ""
+        _out(f"{when}  {decision.request_id}  {decision.answer:<8}  {name}{scope}  by {by}{told}")
+    return CLEAN
+
+
+def _withdraw(options: argparse.Namespace) -> int:
+    from orgguard_mcp import agents
+    from orgguard_mcp.display import visible
+    from orgguard_mcp.review import CHANNEL, Terminal
+
+    Terminal()  # an answer, like any other: from an interactive terminal only
+    agents.refuse_agents()
+    with _guard(options) as guard:
+        withdrawn = guard.withdraw(options.name, channel=CHANNEL)
+    name = visible(options.name)
+    if not withdrawn:
+        _say(f"nothing was withdrawn: no decision on {name} is in force")
+        return FINDINGS
+    _out(f"Withdrawn. {name} is undecided again.")
+    return CLEAN
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+def _may_reveal(options: argparse.Namespace) -> bool:
+    """Undecided and refused names are for the user's own eyes: not for pipes and CI logs."""
+    return options.reveal or sys.stdout.isatty()
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+
+
+class _Progress:
+    """A counter on one line of a terminal; nothing elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = False
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._stream.isatty() and total:
+            self._stream.write(f"\rReading the base: {done:,} of {total:,} files")
+            self._stream.flush()
+            self._shown = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Consent: what decisions add up to. Pure rules, no IO.
+
+Decisions are append-only. Of each request the first grant or refusal counts, whoever gave it; a
+withdrawal ends it, and the name is unknown again. A name's standing is read from all decisions on
+its key, oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orgguard_mcp.model import Answer, Basis, Decision
+
+TRANSITIONS: dict[Answer | None, frozenset[Answer]] = {
+    None: frozenset({Answer.GRANT, Answer.REFUSE}),
+    Answer.GRANT: frozenset({Answer.WITHDRAW}),
+    Answer.REFUSE: frozenset({Answer.WITHDRAW}),
+    Answer.WITHDRAW: frozenset(),
+}
+"""From a request's last decision to those that may follow. A request ends with its withdrawal:
+who asks again opens another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the decisions on one key say for one place."""
+
+    basis: Basis | None
+    decision: Decision | None = None
+
+
+def may_follow(last: Answer | None, new: Answer) -> bool:
+    """Whether *new* is a valid next decision on a request whose last one is *last*."""
+    return new in TRANSITIONS[last]
+
+
+def in_force(decisions: Iterable[Decision]) -> list[Decision]:
+    """The grants and refusals that no withdrawal ended, oldest first."""
+    standing: dict[str, Decision] = {}
+    for decision in decisions:
+        if decision.answer is Answer.WITHDRAW:
+            standing.pop(decision.request_id, None)
+        elif decision.request_id not in standing:
+            standing[decision.request_id] = decision
+    return list(standing.values())
+
+
+def standing(decisions: Iterable[Decision], path: str | None) -> Standing:
+    """What *decisions* on one key say about writing it at *path* (None: the place is not known).
+
+    A refusal outweighs a grant: it is the later doubt of somebody, and asking again is cheap.
+    """
+    valid = in_force(decisions)
+    for decision in reversed(valid):
+        if decision.answer is Answer.REFUSE:
+            return Standing(Basis.REFUSED, decision)
+    for decision in reversed(valid):
+        if decision.scope.covers(path):
+            return Standing(Basis.CONSENTED, decision)
+    return Standing(None)

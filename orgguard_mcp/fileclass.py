@@ -1,0 +1,164 @@
+"""What each file of the base is: which class it falls into, by path and `.gitattributes`.
+
+Lockfiles, vendored and generated files and the agent-rule files themselves establish nothing:
+nobody chose the names in them. The lists follow GitHub Linguist's and each tool's own documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from pathspec import GitIgnoreSpec
+
+from orgguard_mcp.model import FileClass
+
+AGENT_RULES = frozenset(
+    "agents.md claude.md claude.local.md gemini.md qwen.md codex.md copilot-instructions.md"
+    " .cursorrules .windsurfrules .clinerules .roorules .goosehints conventions.md".split()
+)
+"""Files that tell an agent what (not) to write: their examples are no use of a name."""
+
+AGENT_RULE_DIRS = frozenset(".cursor .claude .windsurf .clinerules .roo .orgguard".split())
+
+LOCKFILES = frozenset(
+    "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml bun.lock bun.lockb deno.lock"
+    " poetry.lock pdm.lock uv.lock pipfile.lock conda-lock.yml cargo.lock go.sum composer.lock"
+    " gemfile.lock podfile.lock package.resolved mix.lock pubspec.lock flake.lock gradle.lockfile"
+    " packages.lock.json .terraform.lock.hcl cargo-bazel-lock.json chart.lock buf.lock".split()
+)
+
+VENDORED_DIRS = frozenset(
+    "vendor third_party third-party thirdparty 3rdparty node_modules bower_components"
+    " site-packages godeps _vendor carthage pods jspm_packages extern external_libs".split()
+)
+
+
+GENERATED_DIRS = frozenset(
+    "dist out .next _next .nuxt __generated__ generated __snapshots__ htmlcov coverage".split()
+)
+_GENERATED = re.compile(
+    r"""\.min\.(js|css|mjs)$ | \.(js|css|mjs)\.map$ | [._-]bundle\.(js|css|mjs)$ | \.snap$
+      | _pb2(_grpc)?\.pyi?$ | \.pb\.(go|cc|h|swift)$ | \.g\.(dart|cs)$ | \.designer\.cs$
+      | \.generated\.\w+$ | _generated\.\w+$ | \.freezed\.dart$ | ^zz_generated | \.svg$""",
+    re.VERBOSE,
+)
+_TEST_DIRS = frozenset("test tests testing spec specs __tests__ testdata fixtures e2e".split())
+_TEST = re.compile(r"^(test_.*|conftest)\.py$|[._-](test|tests|spec)\.\w+$|_test\.\w+$")
+_DOC_DIRS = frozenset("doc docs documentation website".split())
+_DOC = re.compile(
+    r"\.(md|mdx|markdown|rst|adoc|asciidoc|txt|textile|org|tex|html?|pod|man|[1-8])$"
+    r"|^(readme|changelog|changes|authors|contributors|adopters|users|license|notice|copying)\b"
+)
+_CONFIG = re.compile(
+    r"\.(ya?ml|toml|ini|cfg|conf|json[5c]?|xml|properties|env|plist|tf|tfvars|hcl|csv|tsv)$"
+    r"|^\.[^.]+(rc)?$|^(dockerfile|makefile|justfile|procfile)$|^\.env"
+)
+
+
+class Classifier:
+    """Classes of a base tree's files.
+
+    *attributes* maps each `.gitattributes` path of the tree to its text; *policy* maps
+    gitignore-style patterns to classes and wins over everything else, later patterns first.
+    """
+
+    def __init__(
+        self,
+        attributes: Mapping[str, str] | None = None,
+        policy: Mapping[str, FileClass] | None = None,
+    ) -> None:
+        self._policy = [
+            (GitIgnoreSpec.from_lines([pattern]), file_class)
+            for pattern, file_class in reversed(list((policy or {}).items()))
+        ]
+        self._attributes = _attribute_rules(attributes or {})
+        self.classify = lru_cache(maxsize=1 << 17)(self._classify)
+
+    def _classify(self, path: str) -> FileClass:
+        for spec, file_class in self._policy:
+            if spec.match_file(path):
+                return file_class
+        said = {
+            attribute: self._attribute(path, attribute)
+            for attribute in ("linguist-vendored", "linguist-generated")
+        }
+        if said["linguist-vendored"]:
+            return FileClass.VENDORED
+        if said["linguist-generated"]:
+            return FileClass.GENERATED
+        guess = by_path(path)
+        if guess is FileClass.VENDORED and said["linguist-vendored"] is False:
+            return by_name(path)
+        if guess is FileClass.GENERATED and said["linguist-generated"] is False:
+            return by_name(path)
+        return guess
+
+    def _attribute(self, path: str, attribute: str) -> bool | None:
+        """What the last matching line says of *attribute*; None when nothing does (git: later
+        lines and deeper files win).
+        """
+        value = None
+        for folder, spec, settings in self._attributes:
+            if attribute in settings and path.startswith(folder):
+                if spec.match_file(path[len(folder) :]):
+                    value = settings[attribute]
+        return value
+
+
+def by_path(path: str) -> FileClass:
+    """The class by the usual paths alone."""
+    *folders, name = path.casefold().split("/")
+    if name in AGENT_RULES or not AGENT_RULE_DIRS.isdisjoint(folders):
+        return FileClass.AGENT_RULES
+    if name in LOCKFILES or name.endswith(".lock"):
+        return FileClass.LOCKFILE
+    if not VENDORED_DIRS.isdisjoint(folders):
+        return FileClass.VENDORED
+    wheel = any(folder.endswith((".dist-info", ".egg-info")) for folder in folders)
+    if wheel or _GENERATED.search(name) or not GENERATED_DIRS.isdisjoint(folders):
+        return FileClass.GENERATED
+    return by_name(path)
+
+
+def is_data(path: str) -> bool:
+    """Whether *path* holds data or text rather than code, so that its size tells its origin."""
+    name = path.rpartition("/")[2].casefold()
+    return _DOC.search(name) is not None or _CONFIG.search(name) is not None
+
+
+def by_name(path: str) -> FileClass:
+    """The class among those that establish names."""
+    *folders, name = path.casefold().split("/")
+    if _TEST.search(name) or not _TEST_DIRS.isdisjoint(folders):
+        return FileClass.TEST
+    if _DOC.search(name) or not _DOC_DIRS.isdisjoint(folders):
+        return FileClass.DOCS
+    if _CONFIG.search(name):
+        return FileClass.CONFIG
+    return FileClass.CODE
+
+
+_Rule = tuple[str, GitIgnoreSpec, dict[str, bool]]
+
+
+def _attribute_rules(attributes: Mapping[str, str]) -> list[_Rule]:
+    """Every linguist line of every `.gitattributes`, outer folders first (gitattributes(5))."""
+    rules: list[_Rule] = []
+    for path in sorted(attributes, key=lambda path: (path.count("/"), path)):
+        folder = path.rpartition("/")[0]
+        for line in attributes[path].splitlines():
+            pattern, *words = line.split()[: 1 << 8] or ["#"]
+            settings = dict(_settings(words))
+            if not pattern.startswith("#") and settings:
+                prefix = f"{folder}/" if folder else ""
+                rules.append((prefix, GitIgnoreSpec.from_lines([pattern]), settings))
+    return rules
+
+
+def _settings(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
+    for word in words:
+        attribute, _, value = word.lstrip("-!").partition("=")
+        if attribute.startswith("linguist-"):
+            yield attribute, not word.startswith(("-", "!")) and value != "false"

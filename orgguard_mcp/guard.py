@@ -1,0 +1,209 @@
+"""Guard: the one way in. Every door asks it the same questions and gets the same answers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orgguard_mcp import consent, reserved
+from orgguard_mcp.errors import UsageError
+from orgguard_mcp.index import Index, Progress
+from orgguard_mcp.lexicon import is_ordinary
+from orgguard_mcp.model import (
+    Answer,
+    Ask,
+    Base,
+    Basis,
+    Decision,
+    Request,
+    Scope,
+    Sightings,
+    Verdict,
+    path_of,
+)
+from orgguard_mcp.names import Name, parse
+from orgguard_mcp.policy import PATH as POLICY_PATH
+from orgguard_mcp.policy import Policy, parse_policy
+from orgguard_mcp.repository import Repository
+from orgguard_mcp.storage.ledger import Ledger
+
+
+class Guard:
+    """One repository with one base, policy, index and ledger. A context manager.
+
+    Raises `OrgGuardError` and its kinds from every method: a door that gets one lets nothing
+    through.
+    """
+
+    def __init__(self, directory: str | Path, base: str | None = None) -> None:
+        self.repository = Repository(directory)
+        self.base, self.policy = _base_and_policy(self.repository, base)
+        self.index = Index(self.repository, self.base, self.policy)
+        self._preparing = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and processes."""
+        self.index.close()
+        self.repository.close()
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The queue and the decisions of this repository."""
+        return Ledger(self.repository.state_dir / "ledger.sqlite3")
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Build what the index lacks; one thread at a time."""
+        with self._preparing:
+            self.index.prepare(progress)
+
+    # --- check --------------------------------------------------------------------------------
+
+    def check(self, surface: str, where: str | None = None) -> Verdict:
+        """Judge one name, for the place *where* if that is known."""
+        name = parse(surface)
+        if reserved.is_reserved(name, self.policy.reserved):
+            why = "it is a reserved marker that everybody may write"
+            return Verdict(name, Basis.RESERVED, why, self.base)
+        self.prepare()
+        seen = self.index.sightings(name.key)
+        if seen.established:
+            return self._verdict(name, Basis.ESTABLISHED, seen.why, seen)
+        return self._decided(name, path_of(where) if where else None, seen)
+
+    def _decided(self, name: Name, path: str | None, seen: Sightings) -> Verdict:
+        """The verdict on a name that the base does not establish."""
+        decisions = self.ledger.decisions(name.key) if self._has_ledger() else []
+        said = consent.standing(decisions, path)
+        if said.basis and said.decision:
+            return self._verdict(
+                name, said.basis, _decision_why(said.decision), seen, said.decision
+            )
+        if decisions or self._has_ledger():
+            if request := self.ledger.open_request(name.key):
+                why = "a human has been asked and has not answered yet"
+                return self._verdict(name, Basis.PENDING, why, seen, request)
+        elsewhere = [d for d in consent.in_force(decisions) if d.answer is Answer.GRANT]
+        why = seen.why
+        if elsewhere:
+            why += f"; it may be written only {elsewhere[-1].scope}"
+        basis = Basis.COMMON_WORD if is_ordinary(name.key) else Basis.UNKNOWN
+        return self._verdict(name, basis, why, seen)
+
+    def _verdict(
+        self,
+        name: Name,
+        basis: Basis,
+        why: str,
+        seen: Sightings,
+        record: Decision | Request | None = None,
+    ) -> Verdict:
+        request_id, reason = "", ""
+        if isinstance(record, Decision):
+            request_id, reason = record.request_id, record.reason
+        elif record:
+            request_id = record.id
+        return Verdict(
+            name, basis, why, self.base, seen.evidence, dict(seen.files), request_id, reason
+        )
+
+    def _has_ledger(self) -> bool:
+        """Checking alone leaves no queue behind: CI and read-only clones store nothing."""
+        return (
+            "ledger" in self.__dict__
+            or (self.repository.common_dir / "orgguard" / "ledger.sqlite3").exists()
+        )
+
+    # --- ask and decide -----------------------------------------------------------------------
+
+    def request(self, surface: str, asks: Sequence[Ask]) -> Verdict:
+        """Ask the human about one name, if it needs asking, and return where it stands now.
+
+        The question is committed before this returns. A name with a standing answer, or one that
+        the base establishes, is never asked about.
+        """
+        if not asks:
+            raise UsageError("nothing was asked: say where the name would be written")
+        verdicts = [self.check(surface, ask.where) for ask in asks]
+        undecided = [v for v in verdicts if v.basis in _ASKABLE]
+        if not undecided:
+            return verdicts[0]
+        asked = [ask for ask, v in zip(asks, verdicts, strict=True) if v.basis in _ASKABLE]
+        name = undecided[0].name
+        lapse = self.policy.lapse_hours * 3600
+        self.ledger.ask(name, self.base, asked, lapse)
+        return self.check(surface, asked[0].where)
+
+    def decide(
+        self, request: Request, answer: Answer, *, scope: Scope | None = None, reason: str = "",
+        channel: str,
+    ) -> Decision:  # fmt: skip
+        """Record a human's *answer* to *request*; return the decision that stands, which is
+        another reviewer's when that one was first.
+        """
+        decision = Decision(
+            request.id, request.name.key, answer, scope or Scope(), reason, channel,
+            decided_by=_user(), decided_at=time.time(),
+        )  # fmt: skip
+        return self.ledger.decide(decision)
+
+    def withdraw(self, surface: str, *, channel: str) -> list[Decision]:
+        """Withdraw every grant and refusal in force on a name; return the withdrawals."""
+        key = parse(surface).key
+        return [
+            self.decide(self.ledger.request(held.request_id), Answer.WITHDRAW, channel=channel)
+            for held in consent.in_force(self.ledger.decisions(key))
+        ]
+
+
+_ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD, Basis.PENDING})
+
+
+def _base_and_policy(repository: Repository, ref: str | None) -> tuple[Base, Policy]:
+    """The base and its policy. The policy of the first base may name another base; that one's
+    policy then holds, and is not followed further.
+    """
+    base = repository.base(ref)
+    policy = _policy_at(repository, base)
+    chosen = ref or os.environ.get("ORGGUARD_BASE")
+    if policy.base and not chosen:
+        base = repository.base(policy.base, source=f"base in {POLICY_PATH}")
+        policy = _policy_at(repository, base)
+    return base, policy
+
+
+def _policy_at(repository: Repository, base: Base) -> Policy:
+    text = repository.read(base.commit, POLICY_PATH) if base.commit else None
+    return parse_policy(text) if text else Policy()
+
+
+def _decision_why(decision: Decision) -> str:
+    if decision.answer is Answer.REFUSE:
+        return "a human refused it"
+    return f"a human allowed it {decision.scope}"
+
+
+def _user() -> str:
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return f"uid {os.getuid()}"

@@ -1,0 +1,387 @@
+"""The index: which names the base establishes, and where.
+
+Theory of operation. `prepare` tokenises every blob of the base's tree that no earlier base had and
+notes, per key, the blobs that hold it (`storage.postings`). `sightings` looks a key up there, but
+that only says where to look: a name is established when its mention is *seen* in the base's own
+objects, in a file whose class counts. So the cache may be stale, damaged or forged without a name
+being let through.
+
+Three kinds of key need more or less to be established:
+
+- a *coined* key (``zalando``): one whole-name mention, or a path component;
+- a *compound* of ordinary words (``bestbuy``): a mention whose form shows a name;
+- an *ordinary word* (``target``): a use as a name, or reading as a name in most places.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain, islice, pairwise
+
+from orgguard_mcp import fileclass, lexicon, mentions
+from orgguard_mcp.errors import IndexUnavailableError
+from orgguard_mcp.fileclass import Classifier
+from orgguard_mcp.mentions import Use
+from orgguard_mcp.model import Base, Evidence, FileClass, Sightings
+from orgguard_mcp.names import WORD, NameKey, fold
+from orgguard_mcp.policy import Policy
+from orgguard_mcp.repository import MAX_BLOB, Repository, Tree
+from orgguard_mcp.storage import postings
+from orgguard_mcp.storage.postings import Postings
+
+MAX_EVIDENCE = 5
+"""Places given with a verdict."""
+
+MAX_PATHS = 2
+"""Of these, at most so many paths: lines tell more."""
+
+MAX_HAND_WRITTEN = 512 << 10
+"""Bytes; a larger data or text file was collected by a machine: it establishes nothing."""
+
+_SEGMENT_BYTES = 32 << 20
+_MAX_READ = 400  # files read for one name before the search gives up: then the human is asked
+_MAX_CUTS = 64
+_PROPER_SHARE = 1 / 3  # of the files with the word must use it as a name, where only prose tells
+
+PROVIDER_DIRS = frozenset(
+    "providers provider integrations integration llms connectors connector vendors partners"
+    " customers adopters brands merchants exchanges carriers retailers suppliers marketplaces"
+    " sources destinations payment_gateways search_providers banks".split()
+)
+"""Directories whose entries are named after organisations."""
+
+_PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
+
+Progress = Callable[[int, int], None]
+
+
+class Index:
+    """The index of one base. `prepare` must have run before `sightings`."""
+
+    def __init__(self, repository: Repository, base: Base, policy: Policy) -> None:
+        self.base = base
+        self._repository = repository
+        self._policy = policy
+        self._path = repository.state_dir / "index.sqlite3"
+        self._postings: Postings | None = None
+        self._tree = 0
+
+    def close(self) -> None:
+        """Close the cache."""
+        if self._postings:
+            self._postings.close()
+            self._postings = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `sightings` can answer."""
+        return self._tree > 0 or not self.base.commit
+
+    # --- building -----------------------------------------------------------------------------
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Bring the cache up to the base; a damaged cache is built anew.
+
+        *progress* hears (blobs read, blobs to read). Safe under several processes: one builds,
+        the others wait and find its work done. Raises `IndexUnavailableError`.
+        """
+        if self.ready:
+            return
+        try:
+            with self._building():
+                try:
+                    self._build(progress or _silent)
+                except sqlite3.DatabaseError as error:
+                    if not postings.damaged(error):
+                        raise
+                    self._discard()
+                    self._build(progress or _silent)
+        except (sqlite3.Error, OSError) as error:
+            raise IndexUnavailableError(
+                "names were not checked: the index of the base could not be built",
+                cause=str(error),
+                hint=f"free disk space or delete {self._path}, then try again",
+            ) from error
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        """Hold the build lock, which the kernel frees when a builder dies."""
+        lock = os.open(self._path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _discard(self) -> None:
+        self.close()
+        postings.remove(self._path)
+
+    def _build(self, progress: Progress) -> None:
+        if self._postings is None:
+            self._postings = Postings(self._path)
+        tree_id = self._repository.tree_id(self.base.commit)
+        if self._postings.tree(tree_id) is None:
+            tree = self._repository.tree(self.base.commit)
+            self._read_blobs(self._postings, [entry.oid for entry in tree.files], progress)
+            self._postings.add_tree(tree_id, *_tree_rows(tree))
+        self._tree = self._postings.tree(tree_id) or 0
+
+    def _read_blobs(self, cache: Postings, oids: list[str], progress: Progress) -> None:
+        missing = cache.missing(oids)
+        sizes = self._repository.sizes(missing) if missing else {}
+        wanted = [oid for oid in missing if sizes.get(oid, MAX_BLOB + 1) <= MAX_BLOB]
+        segment: dict[str, set[tuple[str, int]]] = {}
+        held = 0
+        for done, (oid, data) in enumerate(self._repository.blobs(wanted), 1):
+            segment[oid] = _keys(data)
+            held += len(data)
+            if held >= _SEGMENT_BYTES:
+                cache.add_segment(segment)
+                segment, held = {}, 0
+            if done % 100 == 0:
+                progress(done, len(wanted))
+        if segment:
+            cache.add_segment(segment)
+        progress(len(wanted), len(wanted))
+
+    # --- looking up ---------------------------------------------------------------------------
+
+    def sightings(self, key: NameKey) -> Sightings:
+        """What the base knows of *key*, with the reason.
+
+        Raises `IndexUnavailableError` when the cache cannot be read even after a rebuild.
+        """
+        if not self.base.commit:
+            return Sightings(False, self.base.reason)
+        try:
+            return self._sightings(key)
+        except sqlite3.DatabaseError:
+            self._discard()
+            self._tree = 0
+            self.prepare()
+            try:
+                return self._sightings(key)
+            except sqlite3.DatabaseError as error:
+                raise IndexUnavailableError(
+                    "names were not checked: the index of the base cannot be read",
+                    cause=str(error),
+                    hint=f"delete {self._path} and try again",
+                ) from error
+
+    def _sightings(self, key: NameKey) -> Sightings:
+        if lexicon.is_ordinary(key):
+            return self._ordinary(key)
+        return self._coined(key, compound=lexicon.is_compound(key))
+
+    def _coined(self, key: NameKey, *, compound: bool) -> Sightings:
+        places = [p for s in mentions.spellings(key) for p in self._places(s)]
+        cuts = self._cuts(key)
+        holding = self._files(key, Use.WORD)
+        files = self._count([*places, *holding])
+        shown = self._seen_paths(places, key, compound=compound)
+        together = holding + self._files_with_all(cuts)
+        named = self._files(key, Use.NAMED) if compound else []
+        found = chain(
+            self._search(named, lambda text: _used(text, key, Use.NAMED)),
+            self._search(together, lambda text: _mentioned(text, key, cuts, compound)),
+        )
+        evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
+        if evidence:
+            return Sightings(True, f"the base has it at {evidence[0]}", evidence, files)
+        if compound and (files or together):
+            why = "its words stand in the base, but nowhere as one name"
+        elif files:
+            why = "it stands only in files that establish nothing"
+        else:
+            why = f"none of the base's {self._size} files holds it"
+        return Sightings(False, why, (), files)
+
+    def _ordinary(self, key: NameKey) -> Sightings:
+        holding = self._files(key, Use.WORD)
+        files = self._count(holding)
+        providers = [p for p in self._places(key) if _names_provider(p, key)]
+        shown = self._seen_paths(providers, key, compound=False)
+        named = self._search(self._files(key, Use.NAMED), lambda t: _used(t, key, Use.NAMED))
+        evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
+        if evidence:
+            return Sightings(
+                True, f"the base uses the word as a name at {evidence[0]}", evidence, files
+            )
+        proper = self._establishing(self._files(key, Use.PROPER))
+        if len(proper) >= max(1, _PROPER_SHARE * len(self._establishing(holding))):
+            if not self._establishing(self._files(key, Use.DEFINED)):
+                prose = self._search(proper, lambda t: _used(t, key, Use.PROPER))
+                if evidence := tuple(islice(prose, MAX_EVIDENCE)):
+                    return Sightings(
+                        True, f"the base reads it as a name at {evidence[0]}", evidence, files
+                    )
+        total = sum(files.values())
+        why = "it is an ordinary word, and the base does not use it as a name"
+        if total:
+            why = (
+                f"it is an ordinary word: of the {total} files that hold it, none uses it as a name"
+            )
+        return Sightings(False, why, (), files)
+
+    # --- from keys to files -------------------------------------------------------------------
+
+    @property
+    def _cache(self) -> Postings:
+        if self._postings is None:
+            raise IndexUnavailableError("names were not checked: the index is not built yet")
+        return self._postings
+
+    def _files(self, key: NameKey, use: Use) -> list[str]:
+        spellings = mentions.spellings(key) if use is Use.WORD else (key,)
+        blobs = set().union(*(self._cache.blobs(spelling, use) for spelling in spellings))
+        return self._cache.files(self._tree, sorted(blobs))
+
+    def _files_with_all(self, cuts: Iterable[tuple[str, ...]]) -> list[str]:
+        blobs: set[int] = set()
+        for cut in cuts:
+            each = [self._cache.blobs(piece, Use.WORD) for piece in dict.fromkeys(cut)]
+            blobs |= set.intersection(*each)
+        return self._cache.files(self._tree, sorted(blobs))
+
+    def _cuts(self, key: NameKey) -> list[tuple[str, ...]]:
+        """The ways in which *key* falls into words that the base holds."""
+        pieces = {key[i:j] for i in range(len(key)) for j in range(i + 1, len(key) + 1)} - {key}
+        worth = (p for p in pieces if len(p) > 2 or p.isdecimal() or p in lexicon.LINKS)
+        known = self._cache.known(sorted(worth)) if len(key) <= mentions.MAX_KEY else set()
+        cuts = islice(lexicon.splits(key, known.__contains__), _MAX_CUTS)
+        return [cut for cut in cuts if len(cut[0]) > 1 and len(cut[-1]) > 1]
+
+    def _places(self, key: str) -> list[str]:
+        return self._cache.places(self._tree, key)
+
+    @cached_property
+    def _size(self) -> int:
+        return self._cache.count_files(self._tree)
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        named = self._places("gitattributes")
+        read = {
+            path: (self._repository.read(self.base.commit, path) or b"").decode("utf-8", "replace")
+            for path in named
+            if path.rpartition("/")[2] == ".gitattributes"
+        }
+        return Classifier(read, self._policy.classes)
+
+    def _count(self, paths: Iterable[str]) -> dict[FileClass, int]:
+        return dict(Counter(map(self._classifier.classify, dict.fromkeys(paths))))
+
+    def _establishing(self, paths: Iterable[str]) -> list[str]:
+        return [p for p in dict.fromkeys(paths) if self._classifier.classify(p).establishes]
+
+    # --- from files to evidence ---------------------------------------------------------------
+
+    def _search(
+        self, paths: Iterable[str], find: Callable[[str], Iterator[int]]
+    ) -> Iterator[Evidence]:
+        """The first line that *find* gives in each of *paths* that may establish a name."""
+        rank = {kind: number for number, kind in enumerate(_PREFERRED)}
+        ordered = sorted(
+            self._establishing(paths), key=lambda path: rank[self._classifier.classify(path)]
+        )
+        for path in ordered[:_MAX_READ]:
+            data = self._repository.read(self.base.commit, path) or b""
+            harvested = len(data) > MAX_HAND_WRITTEN and fileclass.is_data(path)
+            text = None if harvested else mentions.readable(data)
+            line = next(find(text), 0) if text else 0
+            if line:
+                yield Evidence(path, line, self._classifier.classify(path))
+
+    def _seen_paths(
+        self, paths: Iterable[str], key: NameKey, *, compound: bool
+    ) -> tuple[Evidence, ...]:
+        """Paths with *key* as a component, once each component, that the base really has."""
+        seen: dict[str, Evidence] = {}
+        found = [(_component(path, key), path) for path in self._establishing(paths)]
+        for component, path in sorted(found, key=lambda pair: (not _whole(pair[0], key), pair)):
+            if compound and not (_names_provider(path, key) or _glued(component, key)):
+                continue
+            if component and component not in seen:
+                if self._repository.read(self.base.commit, path) is not None:
+                    seen[component] = Evidence(path, 0, self._classifier.classify(path))
+            if len(seen) == MAX_PATHS:
+                break
+        return tuple(seen.values())
+
+
+def _silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _keys(data: bytes) -> set[tuple[str, int]]:
+    text = mentions.readable(data)
+    if text is None:
+        return set()
+    keys = {(key, int(Use.WORD)) for key in mentions.word_keys(text)}
+    return keys | {(key, int(use)) for use, key, _ in mentions.uses(text)}
+
+
+def _tree_rows(tree: Tree) -> tuple[list[tuple[str, str]], dict[str, list[int]]]:
+    """The rows of *tree*: files as (blob, path), and per path key the files that have it."""
+    entries = [*tree.files, *tree.symlinks]
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    keys: dict[str, tuple[str, ...]] = {}
+    for number, entry in enumerate(entries):
+        found: set[str] = set()
+        for component in entry.path.split("/"):
+            if component not in keys:
+                readable = component.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                keys[component] = mentions.path_keys(readable)
+            found.update(keys[component])
+        for key in found:
+            places[key].append(number)
+    return [(entry.oid, entry.path) for entry in entries], places
+
+
+def _mentioned(
+    text: str, key: NameKey, cuts: list[tuple[str, ...]], compound: bool
+) -> Iterator[int]:
+    found = mentions.mentions(text, key, cuts)
+    return (mention.line for mention in found if mention.distinct or not compound)
+
+
+def _used(text: str, key: NameKey, wanted: Use) -> Iterator[int]:
+    offsets = sorted(at for use, found, at in mentions.uses(text) if (use, found) == (wanted, key))
+    return (text.count("\n", 0, offset) + 1 for offset in offsets)
+
+
+def _component(path: str, key: NameKey) -> str:
+    """The part of *path* up to its first component with *key*; empty if there is none."""
+    components = path.split("/")
+    spellings = set(mentions.spellings(key))
+    for number, component in enumerate(components, 1):
+        if spellings.intersection(mentions.path_keys(component)):
+            return "/".join(components[:number])
+    return ""
+
+
+def _whole(component: str, key: NameKey) -> bool:
+    """Whether the last name of *component* is *key* and nothing else."""
+    stem = component.rpartition("/")[2].partition(".")[0]
+    return "".join(WORD.findall(fold(stem))).casefold() == key
+
+
+def _glued(component: str, key: NameKey) -> bool:
+    """Whether the last name of *component* holds *key* as one lower-case word."""
+    return key in WORD.findall(component.rpartition("/")[2])
+
+
+def _names_provider(path: str, key: NameKey) -> bool:
+    """Whether *path* has an entry called *key* directly in a directory of providers."""
+    components = path.split("/")
+    for parent, entry in pairwise(components):
+        if parent.casefold() in PROVIDER_DIRS and _whole(entry, key):
+            return True
+    return False

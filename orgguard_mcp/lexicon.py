@@ -1,0 +1,91 @@
+"""Which words are ordinary, so that their mere occurrence says nothing of an organisation.
+
+The word list is Hunspell's en_US (SCOWL), which writes proper nouns with a capital: ``target`` is
+in it, ``Nokia`` is not a word of it. It comes with the `spylls` package; only its file is read.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from orgguard_mcp.errors import OrgGuardError
+from orgguard_mcp.names import NameKey
+
+SHORT = 2
+"""Keys of up to this many characters are ordinary: ``x``, ``hp`` and ``ge`` stand everywhere."""
+
+_ALWAYS_NAMES = frozenset({"acme"})  # a word for "peak", but in programs the stock company
+_UNIT = re.compile(r"\d+[a-z]{1,2}|[a-z]\d+")  # 3m, 10k, v2, s3: quantities and versions
+_ENDINGS = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y")
+
+
+@cache
+def is_ordinary(key: NameKey) -> bool:
+    """Whether *key* is also an ordinary word, a quantity, or too short to tell."""
+    return (
+        len(key) <= SHORT
+        or _UNIT.fullmatch(key) is not None
+        or (key not in _ALWAYS_NAMES and any(stem in _words() for stem in _stems(key)))
+    )
+
+
+@cache
+def is_compound(key: NameKey) -> bool:
+    """Whether *key* falls into ordinary words (``bestbuy``): their neighbourhood proves little."""
+    return next(iter(splits(key, _is_word)), None) is not None
+
+
+def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator[tuple[str, ...]]:
+    """Every way to cut *key* into 2 to *limit* pieces, each of which *accepts* takes."""
+    for end in range(1, len(key)):
+        if not accepts(key[:end]):
+            continue
+        if accepts(key[end:]):
+            yield key[:end], key[end:]
+        if limit > 2:
+            for rest in splits(key[end:], accepts, limit - 1):
+                yield key[:end], *rest
+
+
+def _is_word(piece: str) -> bool:
+    return piece in LINKS or (len(piece) > SHORT and any(s in _words() for s in _stems(piece)))
+
+
+LINKS = frozenset(
+    "a ai an and at by db de for hq in io la me my of on one the to tv up us we".split()
+)
+"""Short words that names are made with, as in ``Together AI`` or ``Code for All``."""
+
+
+def _stems(word: str) -> Iterator[str]:
+    """*word* and what it may be inflected from: a rough cut of Hunspell's affix rules."""
+    yield word
+    for ending in _ENDINGS:
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) >= SHORT:
+            yield stem
+            if ending in {"ing", "y"}:
+                yield stem + "e"
+            if len(stem) > SHORT + 1 and stem[-1] == stem[-2]:
+                yield stem[:-1]
+    if word.endswith(("ies", "ied")):
+        yield word[:-3] + "y"
+
+
+@cache
+def _words() -> frozenset[str]:
+    spec = importlib.util.find_spec("spylls")
+    if spec is None or spec.origin is None:
+        raise OrgGuardError(
+            "names were not checked: the word list is missing",
+            cause="the package spylls is not installed",
+            hint="reinstall orgguard-mcp with its dependencies",
+        )
+    path = Path(spec.origin).parent / "hunspell" / "data" / "en" / "en_US.dic"
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    entries = (line.partition("/")[0] for line in lines)
+    return frozenset(word for word in entries if word.isascii() and word.islower())

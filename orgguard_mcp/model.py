@@ -1,0 +1,199 @@
+"""The nouns that the modules exchange: frozen, without behaviour beyond what derives from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orgguard_mcp.names import Name, NameKey
+
+
+class Effect(StrEnum):
+    """What a door does with a name."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Basis(StrEnum):
+    """What an effect rests on."""
+
+    RESERVED = "reserved"
+    ESTABLISHED = "established"
+    CONSENTED = "consented"
+    PENDING = "pending"
+    REFUSED = "refused"
+    PROTECTED = "protected"
+    COMMON_WORD = "common word"
+    UNKNOWN = "unknown"
+
+
+EFFECTS: dict[Basis, Effect] = {
+    Basis.RESERVED: Effect.ALLOW,
+    Basis.ESTABLISHED: Effect.ALLOW,
+    Basis.CONSENTED: Effect.ALLOW,
+    Basis.PENDING: Effect.ASK,
+    Basis.COMMON_WORD: Effect.ASK,
+    Basis.UNKNOWN: Effect.ASK,
+    Basis.REFUSED: Effect.DENY,
+    Basis.PROTECTED: Effect.DENY,
+}
+"""The one table from basis to effect."""
+
+
+class FileClass(StrEnum):
+    """What a file of the base is, as far as it matters to what it can establish."""
+
+    CODE = "code"
+    DOCS = "docs"
+    CONFIG = "config"
+    TEST = "test"
+    LOCKFILE = "lockfile"
+    VENDORED = "vendored"
+    GENERATED = "generated"
+    AGENT_RULES = "agent rules"
+
+    @property
+    def establishes(self) -> bool:
+        """Whether a name in such a file counts as established."""
+        return self in {FileClass.CODE, FileClass.DOCS, FileClass.CONFIG, FileClass.TEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The commit whose tree establishes names, and how it was chosen.
+
+    `commit` is empty in a repository without a commit: then nothing is established.
+    """
+
+    commit: str
+    reason: str
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One place in the base that holds a name; line 0 is the path itself."""
+
+    path: str
+    line: int
+    file_class: FileClass
+
+    def __str__(self) -> str:
+        """``path:line``, or the path alone where its own name is the evidence."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What the index saw of one key.
+
+    `established` is the index's judgement and `why` its reason, a clause that reads on after
+    "because". `files` counts the files that hold the key, by class.
+    """
+
+    established: bool
+    why: str
+    evidence: tuple[Evidence, ...] = ()
+    files: dict[FileClass, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one name, and what follows."""
+
+    name: Name
+    basis: Basis
+    why: str
+    base: Base
+    evidence: tuple[Evidence, ...] = ()
+    files: dict[FileClass, int] = field(default_factory=dict)
+    request_id: str = ""
+    reason: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """The effect, by the one table."""
+        return EFFECTS[self.basis]
+
+
+class Answer(StrEnum):
+    """What a decision does."""
+
+    GRANT = "grant"
+    REFUSE = "refuse"
+    WITHDRAW = "withdraw"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a grant holds: everywhere in the repository, or in the files of `paths` alone."""
+
+    paths: tuple[str, ...] = ()
+
+    def covers(self, path: str | None) -> bool:
+        """Whether a name may be written at *path* (None: the place is not known)."""
+        return not self.paths or path in self.paths
+
+    def __str__(self) -> str:
+        """The scope in words."""
+        return "in " + ", ".join(self.paths) if self.paths else "in this repository"
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The client that asked: what it calls itself, and its process (0: not known)."""
+
+    label: str = ""
+    pid: int = 0
+    started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One place where an agent wants to write a name; every word of it is the agent's."""
+
+    where: str
+    excerpt: str
+    purpose: str
+    asker: Asker
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An open or decided question: one name, every place that was asked for."""
+
+    id: str
+    name: Name
+    base: Base
+    created_at: float
+    expires_at: float
+    asks: tuple[Ask, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files asked for, without line numbers, in order, each once."""
+        return tuple(dict.fromkeys(path for ask in self.asks if (path := path_of(ask.where))))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A human's answer to a request: append-only, so a change of mind is another decision."""
+
+    request_id: str
+    key: NameKey
+    answer: Answer
+    scope: Scope
+    reason: str
+    channel: str
+    decided_by: str
+    decided_at: float
+
+
+def path_of(where: str) -> str:
+    """The file that *where* names (``src/a.py:7`` is ``src/a.py``); empty for no file."""
+    path, colon, line = where.rpartition(":")
+    place = path if colon and line.strip().isdecimal() else where
+    return place.strip().removeprefix("./")

@@ -1,0 +1,125 @@
+"""Policy: `.orgguard/policy.toml` as the base commit has it, never as the change would have it.
+
+Every key is optional; an unknown key or a wrong type is an error that names its place. Checked by
+hand rather than by pydantic: the hooks read policy before every write, and pydantic alone costs
+six interpreter starts.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from orgguard_mcp.errors import InvalidNameError, PolicyError
+from orgguard_mcp.model import FileClass
+from orgguard_mcp.names import NameKey, parse
+
+PATH = ".orgguard/policy.toml"
+
+HOLD_SECONDS = 25.0
+"""How long a request waits for the human by default: below every client's limit, and below the
+30 s after which Codex takes the call away from the model."""
+
+MAX_HOLD_SECONDS = 600.0
+LAPSE_HOURS = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the maintainers decided for this repository.
+
+    `base` is the reference to compare with; `reserved` are more markers that anybody may write;
+    `classes` maps gitignore-style patterns to file classes; `hold_seconds` is how long a request
+    holds the agent's call; `lapse_hours` how long an unanswered question stays in the queue.
+    """
+
+    base: str | None = None
+    reserved: frozenset[NameKey] = frozenset()
+    classes: Mapping[str, FileClass] = field(default_factory=lambda: MappingProxyType({}))
+    hold_seconds: float = HOLD_SECONDS
+    lapse_hours: float = LAPSE_HOURS
+
+
+def parse_policy(text: bytes) -> Policy:
+    """Read *text* as a policy.
+
+    Raises `PolicyError`, naming the place in the document, when it is no TOML, has an unknown key
+    or a value of the wrong type.
+    """
+    try:
+        document = tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _refusal("the document", str(error)) from error
+    for key in document:
+        if key not in _READERS:
+            raise _refusal(key, f"unknown key; known are {', '.join(_READERS)}")
+    return Policy(**{key: _READERS[key](key, value) for key, value in document.items()})
+
+
+def _refusal(place: str, cause: str) -> PolicyError:
+    return PolicyError(
+        f"names were not checked: {PATH} cannot be used",
+        cause=f"at {place}: {cause}",
+        hint=f"correct {PATH} on the base branch; the base's policy is the one that counts",
+    )
+
+
+def _text(place: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _refusal(place, f"expected a non-empty string, found {_kind(value)}")
+    return value
+
+
+def _reserved(place: str, value: Any) -> frozenset[NameKey]:
+    if not isinstance(value, list):
+        raise _refusal(place, f"expected a list of strings, found {_kind(value)}")
+    keys = set()
+    for number, entry in enumerate(value):
+        at = f"{place}[{number}]"
+        try:
+            keys.add(parse(_text(at, entry)).key)
+        except InvalidNameError as error:
+            raise _refusal(at, error.message) from error
+    return frozenset(keys)
+
+
+def _classes(place: str, value: Any) -> Mapping[str, FileClass]:
+    if not isinstance(value, dict):
+        raise _refusal(place, f"expected a table, found {_kind(value)}")
+    classes = {}
+    for pattern, entry in value.items():
+        at = f'{place}."{pattern}"'
+        try:
+            classes[pattern] = FileClass(_text(at, entry))
+        except ValueError as error:
+            known = ", ".join(FileClass)
+            raise _refusal(at, f"expected one of {known}") from error
+    return MappingProxyType(classes)
+
+
+def _number(low: float, high: float) -> Callable[[str, Any], float]:
+    def read(place: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _refusal(place, f"expected a number, found {_kind(value)}")
+        if not low <= value <= high:
+            raise _refusal(place, f"expected a number from {low:g} to {high:g}, found {value:g}")
+        return float(value)
+
+    return read
+
+
+def _kind(value: Any) -> str:
+    names = {str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "a list" if isinstance(value, list) else "another type")
+
+
+_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "base": _text,
+    "reserved": _reserved,
+    "classes": _classes,
+    "hold_seconds": _number(0, MAX_HOLD_SECONDS),
+    "lapse_hours": _number(0.1, 24 * 365),
+}

@@ -1,0 +1,198 @@
+"""The index's cache in SQLite: which blobs hold which keys, and which files a tree has.
+
+Keyed by blob, so that a new base pays only for blobs never seen. Blobs are written in segments, a
+transaction each: a killed build goes on where it stopped. Nothing in here is trusted: what it
+says of a name is seen in the base's own objects before it counts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from os import fsdecode, fsencode
+from pathlib import Path
+
+FORMAT = 1
+"""Raise it whenever keys or tables change: an index of another format is built anew."""
+
+TREES_KEPT = 4
+"""Bases whose file lists are kept: branches and worktrees of one repository share the cache."""
+
+_SCHEMA = """
+CREATE TABLE blob (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE);
+CREATE TABLE posting (
+    key TEXT NOT NULL, use INTEGER NOT NULL, segment INTEGER NOT NULL, blobs BLOB NOT NULL,
+    PRIMARY KEY (key, use, segment)
+) WITHOUT ROWID;
+CREATE TABLE tree (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE);
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY, tree INTEGER NOT NULL, blob INTEGER, path BLOB NOT NULL
+);
+CREATE INDEX file_by_blob ON file (tree, blob);
+CREATE TABLE place (
+    tree INTEGER NOT NULL, key TEXT NOT NULL, files BLOB NOT NULL, PRIMARY KEY (tree, key)
+) WITHOUT ROWID;
+"""
+
+
+class Postings:
+    """One repository's cache file. Methods may be called from several threads.
+
+    Every method may raise `sqlite3.DatabaseError` when the file is damaged; `damaged` tells such
+    an error from one of the machine (a full disk, a lock).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        path.touch(mode=0o600)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        with self._lock:
+            # A cache: after a crash of the machine it may be lost, so it need not wait for disks.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = OFF")
+            if self._version() != FORMAT:
+                self._create()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _create(self) -> None:
+        with self._db:
+            self._db.execute("BEGIN EXCLUSIVE")
+            if self._version() == FORMAT:
+                return
+            tables = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (table,) in tables.fetchall():
+                self._db.execute(f'DROP TABLE "{table}"')
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def missing(self, oids: Iterable[str]) -> list[str]:
+        """Those of *oids* that no segment holds yet, in order, each once."""
+        with self._lock:
+            known = {oid for (oid,) in self._db.execute("SELECT oid FROM blob")}
+        return [oid for oid in dict.fromkeys(oids) if oid not in known]
+
+    def add_segment(self, blobs: Mapping[str, Iterable[tuple[str, int]]]) -> None:
+        """Add *blobs*: of each, the pairs of key and use that stand in it."""
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            segment = self._db.execute("SELECT coalesce(max(id), 0) FROM blob").fetchone()[0]
+            lists: defaultdict[tuple[str, int], array[int]] = defaultdict(lambda: array("I"))
+            for number, (oid, keys) in enumerate(blobs.items(), segment + 1):
+                self._db.execute("INSERT INTO blob VALUES (?, ?)", (number, oid))
+                for pair in keys:
+                    lists[pair].append(number)
+            self._db.executemany(
+                "INSERT INTO posting VALUES (?, ?, ?, ?)",
+                ((key, use, segment, ids.tobytes()) for (key, use), ids in sorted(lists.items())),
+            )
+
+    def add_tree(
+        self, oid: str, files: Sequence[tuple[str, str]], places: Mapping[str, Sequence[int]]
+    ) -> None:
+        """Add the tree *oid*: its *files* as (blob, path), and per key of a path component the
+        positions in *files*. The oldest trees beyond `TREES_KEPT` go.
+        """
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            if self.tree(oid) is not None:
+                return
+            tree = self._db.execute("INSERT INTO tree (oid) VALUES (?)", (oid,)).lastrowid
+            first = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()[0] + 1
+            ids = dict(self._db.execute("SELECT oid, id FROM blob"))
+            self._db.executemany(
+                "INSERT INTO file VALUES (?, ?, ?, ?)",
+                (
+                    (first + n, tree, ids.get(blob), fsencode(path))
+                    for n, (blob, path) in enumerate(files)
+                ),
+            )
+            self._db.executemany(
+                "INSERT INTO place VALUES (?, ?, ?)",
+                (
+                    (tree, key, array("Q", (first + n for n in at)).tobytes())
+                    for key, at in sorted(places.items())
+                ),
+            )
+            old = "SELECT id FROM tree ORDER BY id DESC LIMIT -1 OFFSET ?"
+            for table, column in (("file", "tree"), ("place", "tree"), ("tree", "id")):
+                self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({old})", (TREES_KEPT,))
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def tree(self, oid: str) -> int | None:
+        """The number under which the tree *oid* is kept, or None."""
+        with self._lock:
+            row = self._db.execute("SELECT id FROM tree WHERE oid = ?", (oid,)).fetchone()
+        return row[0] if row else None
+
+    def blobs(self, key: str, use: int) -> set[int]:
+        """The blobs in which *key* stands with *use*."""
+        query = "SELECT blobs FROM posting WHERE key = ? AND use = ?"
+        found: set[int] = set()
+        with self._lock:
+            for (ids,) in self._db.execute(query, (key, use)):
+                found.update(array("I", ids))
+        return found
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those of *keys* that stand in any blob."""
+        if not keys:
+            return set()
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT DISTINCT key FROM posting WHERE use = 0 AND key IN ({marks})"
+        with self._lock:
+            return {key for (key,) in self._db.execute(query, tuple(keys))}
+
+    def files(self, tree: int, blobs: Iterable[int]) -> list[str]:
+        """The paths that have one of *blobs* in *tree*."""
+        query = "SELECT path FROM file WHERE tree = ? AND blob = ?"
+        with self._lock:
+            return [
+                fsdecode(path)
+                for blob in blobs
+                for (path,) in self._db.execute(query, (tree, blob))
+            ]
+
+    def places(self, tree: int, key: str) -> list[str]:
+        """The paths of *tree* that have a component with *key*."""
+        query = "SELECT files FROM place WHERE tree = ? AND key = ?"
+        with self._lock:
+            row = self._db.execute(query, (tree, key)).fetchone()
+            ids = array("Q", row[0]) if row else ()
+            rows = (
+                self._db.execute("SELECT path FROM file WHERE id = ?", (number,)).fetchone()
+                for number in ids
+            )
+            return [fsdecode(found[0]) for found in rows if found]
+
+    def count_files(self, tree: int) -> int:
+        """How many files *tree* has."""
+        query = "SELECT count(*) FROM file WHERE tree = ?"
+        with self._lock:
+            return int(self._db.execute(query, (tree,)).fetchone()[0])
+
+
+def damaged(error: sqlite3.Error) -> bool:
+    """Whether *error* says that the file itself is unusable, so that a new one mends it."""
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+def remove(path: Path) -> None:
+    """Delete the cache *path* with its companions."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()

@@ -1,0 +1,53 @@
+"""The hermetic seal: a home of its own, no user's or system's git settings, no agent's or CI's
+variables, fixed dates. What a test sees is what it made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from orgguard_mcp.agents import MARKERS
+from tests.simulator import Repo
+
+settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci")
+
+_DATE = "2026-01-02T03:04:05Z"
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seal the environment of each test and of every process that it starts."""
+    for variable in list(os.environ):
+        if variable.startswith(("GIT_", "ORGGUARD_")) or variable in MARKERS or variable == "CI":
+            monkeypatch.delenv(variable)
+    home = tmp_path_factory.mktemp("home")
+    for variable, value in {
+        "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_EDITOR": "false", "LC_ALL": "C.UTF-8",
+        "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_AUTHOR_DATE": _DATE,
+        "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.com",
+        "GIT_COMMITTER_DATE": _DATE, "TERM": "xterm-256color", "TZ": "UTC",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(variable, value)
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> Iterator[Callable[..., Repo]]:
+    """A factory of real repositories: `make_repo({"a.py": "…"})` has one commit on main."""
+    count = 0
+
+    def make(files: dict[str, str | bytes] | None = None, **options: bool) -> Repo:
+        nonlocal count
+        count += 1
+        repo = Repo(tmp_path / f"repo{count}", **options)
+        if files is not None:
+            repo.commit(files)
+        return repo
+
+    yield make
