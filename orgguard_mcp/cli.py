@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         name: str, run: Callable[[argparse.Namespace], int], text: str
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("--repo", default=".", metavar="DIR", help="the repository (default: .)")
+        added.add_argument("--repo", metavar="DIR", help="the repository (default: this directory)")
         added.set_defaults(run=run)
         return added
 
@@ -94,7 +94,7 @@ class _Version(argparse.Action):
 def _guard(options: argparse.Namespace) -> Guard:
     from orgguard_mcp.guard import Guard
 
-    return Guard(options.repo, options.base)
+    return Guard(options.repo or ".", options.base)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,18 +37,52 @@ from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage.ledger import Ledger
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one base gives: its policy and its index. Replaced as a whole when the base moves."""
+
+    base: Base
+    policy: Policy
+    index: Index
+
+
 class Guard:
-    """One repository with one base, policy, index and ledger. A context manager.
+    """One repository, seen from its base, with its ledger. A context manager.
 
     Raises `OrgGuardError` and its kinds from every method: a door that gets one lets nothing
-    through.
+    through. Methods may be called from several threads.
     """
 
     def __init__(self, directory: str | Path, base: str | None = None) -> None:
         self.repository = Repository(directory)
-        self.base, self.policy = _base_and_policy(self.repository, base)
-        self.index = Index(self.repository, self.base, self.policy)
+        self._ref = base
         self._preparing = threading.Lock()
+        self._view = self._look()
+
+    @property
+    def base(self) -> Base:
+        """The base that verdicts rest on."""
+        return self._view.base
+
+    @property
+    def policy(self) -> Policy:
+        """The base's policy."""
+        return self._view.policy
+
+    @property
+    def ready(self) -> bool:
+        """Whether a check can be answered without building the index first."""
+        return self._view.index.ready
+
+    def refresh(self) -> None:
+        """Follow the base when it moved: after a fetch, a merge, a switch of branches."""
+        view = self._look()
+        if (view.base, view.policy) != (self._view.base, self._view.policy):
+            self._view = view
+
+    def _look(self) -> View:
+        base, policy = _base_and_policy(self.repository, self._ref)
+        return View(base, policy, Index(self.repository, base, policy))
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +97,7 @@ class Guard:
 
     def close(self) -> None:
         """Let go of files and processes."""
-        self.index.close()
+        self._view.index.close()
         self.repository.close()
         if "ledger" in self.__dict__:
             self.ledger.close()
@@ -74,58 +109,42 @@ class Guard:
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Build what the index lacks; one thread at a time."""
+        self._prepare(self._view, progress)
+
+    def _prepare(self, view: View, progress: Progress | None = None) -> None:
         with self._preparing:
-            self.index.prepare(progress)
+            view.index.prepare(progress)
 
     # --- check --------------------------------------------------------------------------------
 
     def check(self, surface: str, where: str | None = None) -> Verdict:
         """Judge one name, for the place *where* if that is known."""
         name = parse(surface)
-        if reserved.is_reserved(name, self.policy.reserved):
+        view = self._view
+        if reserved.is_reserved(name, view.policy.reserved):
             why = "it is a reserved marker that everybody may write"
-            return Verdict(name, Basis.RESERVED, why, self.base)
-        self.prepare()
-        seen = self.index.sightings(name.key)
+            return Verdict(name, Basis.RESERVED, why, view.base)
+        self._prepare(view)
+        seen = view.index.sightings(name.key)
         if seen.established:
-            return self._verdict(name, Basis.ESTABLISHED, seen.why, seen)
-        return self._decided(name, path_of(where) if where else None, seen)
+            return _verdict(view.base, name, Basis.ESTABLISHED, seen.why, seen)
+        return self._decided(view, name, path_of(where) if where else None, seen)
 
-    def _decided(self, name: Name, path: str | None, seen: Sightings) -> Verdict:
+    def _decided(self, view: View, name: Name, path: str | None, seen: Sightings) -> Verdict:
         """The verdict on a name that the base does not establish."""
         decisions = self.ledger.decisions(name.key) if self._has_ledger() else []
         said = consent.standing(decisions, path)
         if said.basis and said.decision:
-            return self._verdict(
-                name, said.basis, _decision_why(said.decision), seen, said.decision
-            )
-        if decisions or self._has_ledger():
-            if request := self.ledger.open_request(name.key):
-                why = "a human has been asked and has not answered yet"
-                return self._verdict(name, Basis.PENDING, why, seen, request)
-        elsewhere = [d for d in consent.in_force(decisions) if d.answer is Answer.GRANT]
+            why = _decision_why(said.decision)
+            return _verdict(view.base, name, said.basis, why, seen, said.decision)
+        if self._has_ledger() and (request := self.ledger.open_request(name.key)):
+            why = "a human has been asked and has not answered yet"
+            return _verdict(view.base, name, Basis.PENDING, why, seen, request)
         why = seen.why
-        if elsewhere:
-            why += f"; it may be written only {elsewhere[-1].scope}"
+        if grants := consent.in_force(decisions):
+            why += f"; a human allowed it only {grants[-1].scope}"
         basis = Basis.COMMON_WORD if is_ordinary(name.key) else Basis.UNKNOWN
-        return self._verdict(name, basis, why, seen)
-
-    def _verdict(
-        self,
-        name: Name,
-        basis: Basis,
-        why: str,
-        seen: Sightings,
-        record: Decision | Request | None = None,
-    ) -> Verdict:
-        request_id, reason = "", ""
-        if isinstance(record, Decision):
-            request_id, reason = record.request_id, record.reason
-        elif record:
-            request_id = record.id
-        return Verdict(
-            name, basis, why, self.base, seen.evidence, dict(seen.files), request_id, reason
-        )
+        return _verdict(view.base, name, basis, why, seen)
 
     def _has_ledger(self) -> bool:
         """Checking alone leaves no queue behind: CI and read-only clones store nothing."""
@@ -195,6 +214,22 @@ def _base_and_policy(repository: Repository, ref: str | None) -> tuple[Base, Pol
 def _policy_at(repository: Repository, base: Base) -> Policy:
     text = repository.read(base.commit, POLICY_PATH) if base.commit else None
     return parse_policy(text) if text else Policy()
+
+
+def _verdict(
+    base: Base,
+    name: Name,
+    basis: Basis,
+    why: str,
+    seen: Sightings,
+    record: Decision | Request | None = None,
+) -> Verdict:
+    request_id, reason = "", ""
+    if isinstance(record, Decision):
+        request_id, reason = record.request_id, record.reason
+    elif record:
+        request_id = record.id
+    return Verdict(name, basis, why, base, seen.evidence, dict(seen.files), request_id, reason)
 
 
 def _decision_why(decision: Decision) -> str:

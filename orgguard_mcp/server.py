@@ -1,0 +1,443 @@
+"""The MCP server: two tools, and elicitation beside the terminal. The only module importing mcp.
+
+Theory of operation. A request is committed to the queue before anybody waits; everything after
+that may be cancelled, killed or lost without losing the question. The call is then held for a
+short while, in which the answer may come from the terminal (the ledger is polled) or from a form
+that the client shows; the first decision wins in the ledger. After that the agent is told
+`pending`, and calling again is how it gets the answer.
+
+Two protocol eras differ in the form only. Up to 2025-11-25 the form is a request of the server's
+within the call, withdrawn by cancelling it when the terminal was faster. From 2026-07-28 on it is a
+result (`InputRequiredResult`) with which the client calls again; its key carries the request's id,
+so that the retry needs no state of the server's and survives a restart.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
+from mcp_types.version import is_version_at_least
+from pydantic import Field
+
+from orgguard_mcp import agents, replies
+from orgguard_mcp.display import code_points, visible
+from orgguard_mcp.errors import IndexUnavailableError, OrgGuardError, UsageError
+from orgguard_mcp.guard import Guard
+from orgguard_mcp.model import Answer, Ask, Asker, Basis, Request, Verdict
+
+INSTRUCTIONS = (
+    "Before writing any third-party organisation name that this repository does not already"
+    " contain (code, files, tests, commits, branches, PRs), call check_name; if it says ask, call"
+    " request_consent and wait. Never write it first or use a placeholder.\n\n"
+    "Names in the base are fine, and so are example.com, localhost, team_a, user_1. Do not write a"
+    " name and clean up later; do not assume that a well-known company is safe. `pending` means no"
+    " answer yet: do other work, then call request_consent again. Frame a change by the capability"
+    " it adds, not by the customer who asked."
+)
+"""The first 250 characters hold the whole rule and both tools: some clients show no more."""
+
+CHANNEL = "elicitation"
+POLL_SECONDS = 0.1
+BEAT_SECONDS = 5.0
+GRACE_SECONDS = 1.0
+"""How long the terminal is waited for before a form that cannot be withdrawn is sent."""
+
+STALE_SECONDS = 1.0
+"""How long the base is taken for unmoved."""
+
+MAX_NAMES = 50
+MAX_WORDS = 2000
+"""Characters kept of an excerpt or a purpose."""
+
+MAX_FIELDS = 4
+"""Names that one form asks about; more are left to the terminal."""
+
+_MODERN = "2026-07-28"
+_FORM_KEY = "orgguard-"
+_ALLOW, _DENY = "allow", "deny"
+_Result = TypeVar("_Result")
+
+
+class Desk:
+    """What the tools share: the guard, opened and prepared in the background."""
+
+    def __init__(self, directory: str, base: str | None, *, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self._directory = directory
+        self._base = base
+        self._guard: Guard | None = None
+        self._opening = anyio.Lock()
+        self._looked = 0.0
+        self._read = (0, 0)
+        self._asker = agents.asking_client()
+
+    async def guard(self) -> Guard:
+        """The guard, at the newest base."""
+        async with self._opening:
+            if self._guard is None:
+                self._guard = await _in_thread(Guard, self._directory, self._base)
+                self._looked = time.monotonic()
+            elif time.monotonic() - self._looked > STALE_SECONDS:
+                await _in_thread(self._guard.refresh)
+                self._looked = time.monotonic()
+            return self._guard
+
+    async def warm_up(self) -> None:
+        """Build the index before anybody asks; a failure is told to those who ask."""
+        try:
+            guard = await self.guard()
+            await _in_thread(guard.prepare, self._progress)
+        except OrgGuardError:
+            pass
+
+    def _progress(self, done: int, total: int) -> None:
+        self._read = (done, total)
+
+    async def ready(self, context: Context[Any, Any]) -> Guard:
+        """The guard with its index built, waited for with progress beats.
+
+        Raises `IndexUnavailableError` when that takes longer than a request may be held.
+        """
+        guard = await self.guard()
+        if guard.ready:
+            return guard
+        hold = guard.policy.hold_seconds
+        with anyio.move_on_after(max(hold, GRACE_SECONDS)):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_beat, context, hold, "reading the base")
+                await _in_thread(guard.prepare, self._progress)
+                tasks.cancel_scope.cancel()
+        if not guard.ready:
+            done, total = self._read
+            raise IndexUnavailableError(
+                f"the name was not checked: the base is still being read ({done} of {total} files)",
+                hint="call again in a few seconds, and do not write the name meanwhile",
+            )
+        return guard
+
+    def asker(self, context: Context[Any, Any]) -> Asker:
+        """The client that calls, as it names itself, and its process."""
+        params = context.session.client_params
+        label = f"{params.client_info.name} {params.client_info.version}" if params else ""
+        return Asker(label[:MAX_WORDS], self._asker.pid, self._asker.started)
+
+    def close(self) -> None:
+        """Let go of files and processes."""
+        if self._guard:
+            self._guard.close()
+
+
+def build(directory: str, base: str | None = None, *, dry_run: bool = False) -> MCPServer[Desk]:
+    """The server for one repository."""
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
+        desk = Desk(directory, base, dry_run=dry_run)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.warm_up)
+            yield desk
+            tasks.cancel_scope.cancel()
+        desk.close()
+
+    server: MCPServer[Desk] = MCPServer(
+        "OrgGuard",
+        version=version("orgguard-mcp"),
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        log_level="WARNING",  # a tool error's text is logged at INFO
+    )
+    server.add_tool(
+        check_name, title="Check a name", description=_CHECK, annotations=_ANNOTATIONS, meta=_META
+    )
+    server.add_tool(
+        request_consent,
+        title="Ask the human",
+        description=_REQUEST,
+        annotations=_ANNOTATIONS,
+        meta=_META,
+    )
+    return server
+
+
+def run(directory: str | None, base: str | None, *, dry_run: bool = False) -> int:
+    """Serve over stdio until the client leaves; return the exit code."""
+    chosen = directory or os.environ.get("CLAUDE_PROJECT_DIR") or "."
+    build(chosen, base, dry_run=dry_run or _dry_environment()).run("stdio")
+    return 0
+
+
+def _dry_environment() -> bool:
+    """Whether the environment asks for a dry run: `ORGGUARD_DRY_RUN`, or CI, where nobody sits."""
+    wanted = os.environ.get("ORGGUARD_DRY_RUN", os.environ.get("CI", ""))
+    return wanted.lower() not in {"", "0", "false", "no"}
+
+
+# --- the tools -------------------------------------------------------------------------------
+
+# Both are reads as far as the repository goes; without the hint Codex refuses to call them.
+_ANNOTATIONS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+_META = {"anthropic/alwaysLoad": True}  # Claude Code: offer them without a search
+
+_CHECK = (
+    "Call before you write any third-party organisation, product-brand or customer name (code,"
+    " comments, tests, fixtures, file names, commit messages, branches, PR text) unless you have"
+    " seen it in this repository. Effect allow: write it. ask: call request_consent first."
+    " deny: do not write it."
+)
+_REQUEST = (
+    "Ask the human whether a name may be written here; call it when check_name says ask, before"
+    " writing. Returns granted, refused or pending. pending: do not write the name or a"
+    " placeholder, do other work, then call again with the same arguments to get the answer."
+)
+_Context = Context[Desk, Any]
+_Names = Annotated[
+    str | list[str], Field(description="The name as it would be written, or several")
+]
+
+
+async def check_name(
+    name: _Names,
+    ctx: _Context,
+    where: Annotated[str, Field(description="The file it would go to, if known")] = "",
+) -> Annotated[CallToolResult, replies.Reply]:
+    """Say whether names may be written."""
+    return await _or_failure(_check(ctx, name, where))
+
+
+async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolResult:
+    guard = await ctx.request_context.lifespan_context.ready(ctx)
+    verdicts = [await _in_thread(guard.check, one, where) for one in _names(name)]
+    return _result(replies.checked(verdicts))
+
+
+async def request_consent(
+    name: _Names,
+    where: Annotated[
+        str | list[str],
+        Field(description="file:line, or commit message, branch, PR; a list goes with the names"),
+    ],
+    ctx: _Context,
+    excerpt: Annotated[str, Field(description="The line as it would be written")] = "",
+    purpose: Annotated[str, Field(description="Why the change needs this very name")] = "",
+) -> Annotated[CallToolResult, replies.Reply] | InputRequiredResult:
+    """Ask the human about names, and wait for a while."""
+    words = (excerpt[:MAX_WORDS], purpose[:MAX_WORDS])
+    return await _or_failure(_request(ctx, name, where, words))
+
+
+async def _request(
+    ctx: _Context, name: str | list[str], where: str | list[str], words: tuple[str, str]
+) -> CallToolResult | InputRequiredResult:
+    placed = _placed(name, where)
+    desk = ctx.request_context.lifespan_context
+    guard = await desk.ready(ctx)
+    if desk.dry_run:
+        verdicts = [await _in_thread(guard.check, one, place) for one, place in placed]
+        return _result(replies.consent(verdicts, dry_run=True))
+    asker, now = desk.asker(ctx), time.time()
+    verdicts = [
+        await _in_thread(guard.request, one, [Ask(place, *words, asker, now)])
+        for one, place in placed
+    ]
+    if waiting := _waiting(verdicts):
+        if form := await _settle(ctx, guard, waiting):
+            return form
+        verdicts = [await _in_thread(guard.check, one, place) for one, place in placed]
+    return _result(replies.consent(verdicts))
+
+
+async def _or_failure(work: Awaitable[_Result]) -> _Result | CallToolResult:
+    """The result of *work*, or what was not done and why: never an allow."""
+    try:
+        return await work
+    except OrgGuardError as error:
+        return _result(replies.failed(error), is_error=True)
+
+
+def _result(reply: replies.Reply, *, is_error: bool = False) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=replies.text(reply))],
+        structured_content=reply.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        is_error=is_error,
+    )
+
+
+def _names(name: str | list[str]) -> list[str]:
+    names = [name] if isinstance(name, str) else list(dict.fromkeys(name))
+    if not 1 <= len(names) <= MAX_NAMES:
+        raise UsageError(
+            f"nothing was checked: {len(names)} names were passed, 1 to {MAX_NAMES} are taken"
+        )
+    return names
+
+
+def _placed(name: str | list[str], where: str | list[str]) -> list[tuple[str, str]]:
+    """Each name with its place: one place for all, or one for each."""
+    names = _names(name)
+    places = [where] if isinstance(where, str) else where
+    if len(places) == 1:
+        places = places * len(names)
+    if len(places) != len(names) or not all(place.strip() for place in places):
+        raise UsageError(
+            "nothing was asked: `where` must say where each name would be written",
+            hint="pass one place for all names, or a list with one place for each name",
+        )
+    return list(zip(names, (place[:MAX_WORDS] for place in places), strict=True))
+
+
+def _waiting(verdicts: Sequence[Verdict]) -> list[str]:
+    return list(dict.fromkeys(v.request_id for v in verdicts if v.basis is Basis.PENDING))
+
+
+# --- waiting for the human -------------------------------------------------------------------
+
+
+async def _settle(ctx: _Context, guard: Guard, waiting: list[str]) -> InputRequiredResult | None:
+    """Wait until *waiting* requests are decided or the hold is over; or return a form to show."""
+    hold = guard.policy.hold_seconds
+    form_fits = _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
+    if not is_version_at_least(ctx.protocol_version or "", _MODERN):
+        use_form = form_fits and ctx.session.can_send_request
+        await _race(ctx, guard, waiting, hold, elicit=use_form)
+        return None
+    answers = ctx.input_responses
+    if answers is not None:
+        for request_id in waiting:
+            answer = answers.get(_FORM_KEY + request_id)
+            if isinstance(answer, ElicitResult):
+                await _take(guard, [request_id], answer)
+    elif form_fits:
+        await _race(ctx, guard, waiting, min(hold, GRACE_SECONDS))
+        requests = await _open_requests(guard, waiting)
+        return _forms(requests) if requests else None
+    await _race(ctx, guard, waiting, hold)
+    return None
+
+
+async def _race(
+    ctx: _Context, guard: Guard, waiting: list[str], seconds: float, *, elicit: bool = False
+) -> None:
+    """Wait for the queue and, if told, a form; whoever is first ends the other."""
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_beat, ctx, seconds, "waiting for a human: `orgguard review`")
+            if elicit:
+                tasks.start_soon(_ask_client, ctx, guard, waiting)
+            while await _open_requests(guard, waiting):  # noqa: ASYNC110  # another process decides
+                await anyio.sleep(POLL_SECONDS)
+            tasks.cancel_scope.cancel()
+
+
+async def _open_requests(guard: Guard, waiting: list[str]) -> list[Request]:
+    def undecided() -> list[Request]:
+        ledger = guard.ledger
+        return [ledger.request(one) for one in waiting if not ledger.decision_on(one)]
+
+    return await _in_thread(undecided)
+
+
+async def _beat(ctx: _Context, seconds: float, message: str) -> None:
+    started = time.monotonic()
+    while True:
+        await ctx.report_progress(time.monotonic() - started, seconds, message)
+        await anyio.sleep(BEAT_SECONDS)
+
+
+async def _ask_client(ctx: _Context, guard: Guard, waiting: list[str]) -> None:
+    """Show each request's form in turn. Whatever is no clear answer leaves it to the terminal."""
+    for request in await _open_requests(guard, waiting):
+        try:
+            answer = await ctx.session.elicit_form(_question(request), FORM, ctx.request_id)
+        except (MCPError, ValueError):
+            return
+        await _take(guard, [request.id], answer)
+
+
+async def _take(guard: Guard, waiting: list[str], answer: ElicitResult) -> None:
+    """Record a form's answer, if it is one: accepted, with one of the two words.
+
+    `decline` and `cancel` come from clients without anybody at them, and empty forms are accepted
+    by some of their own accord: neither is a human's word.
+    """
+    decision = (answer.content or {}).get("decision") if answer.action == "accept" else None
+    meaning = {_ALLOW: Answer.GRANT, _DENY: Answer.REFUSE}.get(str(decision))
+    if meaning:
+        for request in await _open_requests(guard, waiting):
+            await _in_thread(lambda one=request: guard.decide(one, meaning, channel=CHANNEL))
+
+
+# --- the form --------------------------------------------------------------------------------
+
+FORM: dict[str, Any] = {
+    # By hand: pydantic's top-level `title` makes Codex cancel without showing anything. The first
+    # choice, which some clients select beforehand, refuses.
+    "type": "object",
+    "properties": {
+        "decision": {
+            "type": "string",
+            "title": "May this name be written?",
+            "enum": [_DENY, _ALLOW],
+        }
+    },
+    "required": ["decision"],
+}
+
+
+def _can_show_form(ctx: _Context) -> bool:
+    declared = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
+    return declared is not None and (declared.form is not None or declared.url is None)
+
+
+def _forms(requests: Sequence[Request]) -> InputRequiredResult:
+    return InputRequiredResult(
+        input_requests={
+            _FORM_KEY + request.id: ElicitRequest(
+                params=ElicitRequestFormParams(message=_question(request), requested_schema=FORM)
+            )
+            for request in requests
+        }
+    )
+
+
+def _question(request: Request) -> str:
+    """The form's text: what is known first, then the agent's own words, escaped and marked."""
+    letters = code_points(request.name.surface)
+    last = request.asks[-1]
+    return "\n".join(
+        line
+        for line in (
+            f'May the name "{visible(request.name.surface)}" be written in this public repository?'
+            " The repository does not establish it.",
+            letters,
+            "The agent's own words (not verified):",
+            f"  where: {visible(last.where)}",
+            f"  excerpt: {visible(last.excerpt)}" if last.excerpt else "",
+            f"  purpose: {visible(last.purpose)}" if last.purpose else "",
+        )
+        if line
+    )
+
+
+async def _in_thread(call: Callable[..., _Result], *args: object) -> _Result:
+    """Run a blocking call beside the event loop; a cancelled caller does not wait for it."""
+    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
