@@ -130,6 +130,12 @@ class Guard:
             return _verdict(view.base, name, Basis.ESTABLISHED, seen.why, seen)
         return self._decided(view, name, path_of(where) if where else None, seen)
 
+    def sightings(self, name: Name) -> Sightings:
+        """What the base alone says of *name*: what a reviewer must see before answering."""
+        view = self._view
+        self._prepare(view)
+        return view.index.sightings(name.key)
+
     def _decided(self, view: View, name: Name, path: str | None, seen: Sightings) -> Verdict:
         """The verdict on a name that the base does not establish."""
         decisions = self.ledger.decisions(name.key) if self._has_ledger() else []

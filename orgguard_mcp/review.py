@@ -19,7 +19,7 @@ from orgguard_mcp import agents
 from orgguard_mcp.display import ago, clock, code_points, plural, visible
 from orgguard_mcp.errors import ChannelError
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Answer, Ask, Decision, Request, Scope, Verdict
+from orgguard_mcp.model import Answer, Ask, Base, Decision, Request, Scope, Sightings
 from orgguard_mcp.names import canonicalise
 from orgguard_mcp.report import base_line
 
@@ -136,9 +136,9 @@ class Review:
 
     def _settle(self, request: Request, total: int) -> None:
         agents.refuse_asker([request])
-        verdict = self._guard.check(request.name.surface)
+        seen = self._guard.sightings(request.name)
         self._terminal.forget_typing()
-        for line in question(request, verdict, total, time.time()):
+        for line in question(request, seen, self._guard.base, total, time.time()):
             self._terminal.show(line)
         while True:
             keys = "y,f,n,s,q,?" if request.paths else "y,n,s,q,?"
@@ -214,7 +214,9 @@ class _Leave(Exception):  # noqa: N818  # no error: the reviewer's wish
     """The reviewer leaves."""
 
 
-def question(request: Request, verdict: Verdict, total: int, now: float) -> Iterator[str]:
+def question(
+    request: Request, seen: Sightings, base: Base, total: int, now: float
+) -> Iterator[str]:
     """The lines of one question: what is known first, what the agent says last."""
     name = visible(request.name.surface)
     waiting = f"(1/{total}) " if total > 1 else ""
@@ -223,10 +225,10 @@ def question(request: Request, verdict: Verdict, total: int, now: float) -> Iter
     yield f"  name         {name}"
     if letters := code_points(request.name.surface):
         yield f"               {letters}"
-    yield f"  in the base  {verdict.why}"
-    for place in verdict.evidence:
+    yield f"  in the base  {seen.why}"
+    for place in seen.evidence:
         yield f"               {visible(str(place))} ({place.file_class.value})"
-    yield f"  base         {base_line(verdict.base)}"
+    yield f"  base         {base_line(base)}"
     yield f"  asked        {ago(request.created_at, now)}, lapses {clock(request.expires_at, now)}"
     yield ""
     yield "  The agent's own words (not verified):"
