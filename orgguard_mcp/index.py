@@ -200,7 +200,7 @@ class Index:
         elif files:
             why = "it stands only in files that establish nothing"
         else:
-            why = f"none of the base's {self._size} files holds it"
+            why = f"none of the base's {self._size:,} files holds it"
         return Sightings(False, why, (), files)
 
     def _ordinary(self, key: NameKey) -> Sightings:

@@ -225,7 +225,7 @@ def question(
     yield f"  name         {name}"
     if letters := code_points(request.name.surface):
         yield f"               {letters}"
-    yield f"  in the base  {seen.why}"
+    yield f"  evidence     {seen.why}"
     for place in seen.evidence:
         yield f"               {visible(str(place))} ({place.file_class.value})"
     yield f"  base         {base_line(base)}"
