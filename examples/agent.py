@@ -24,17 +24,18 @@ async def main(repo: str, name: str, *options: str) -> None:
         checked = await client.call_tool("check_name", {"name": name})
         tell(checked.content[0].text)
         print(f'agent  request_consent("{name}", where="{WHERE}")', flush=True)
-        answered = await client.call_tool(
-            "request_consent",
-            {
-                "name": name,
-                "where": WHERE,
-                "excerpt": f'{{"issuer": "{name}", "amount": 1}}',
-                "purpose": "a realistic webhook fixture",
-            },
-            progress_callback=waiting,
-        )
-        tell(answered.content[0].text)
+        request = {
+            "name": name,
+            "where": WHERE,
+            "excerpt": f'{{"issuer": "{name}", "amount": 1}}',
+            "purpose": "a realistic webhook fixture",
+        }
+        while True:
+            answered = await client.call_tool("request_consent", request, progress_callback=waiting)
+            tell(answered.content[0].text)
+            if (answered.structured_content or {}).get("status") != "pending":
+                return
+            print("agent  does other work, then asks again", flush=True)
 
 
 def tell(text: str) -> None:

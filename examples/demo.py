@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from orgguard_mcp.guard import Guard
+from orgguard_mcp.model import Basis
+
 HERE = Path(__file__).parent
 REPO = HERE.parent
 SYLLABLES = ("bra", "dro", "fen", "gil", "mor", "nax", "plu", "quo", "tesh", "vel", "wim", "zor")
@@ -34,12 +37,22 @@ def main() -> int:
                 [sys.executable, "-m", "orgguard_mcp", "review", "--no-wait", "--repo", str(REPO)],
                 check=False,
             )
+            if undecided(name):
+                agent.terminate()
+                print("The question stays in the queue; the agent would be told `pending`.")
+                return 0
             print("The agent is told:\n")
             break
     for line in lines:
         if "waiting for a human" not in line:
             print(line)
     return agent.wait()
+
+
+def undecided(name: str) -> bool:
+    """Whether the reviewer left without an answer."""
+    with Guard(REPO) as guard:
+        return guard.check(name).basis is Basis.PENDING
 
 
 def start_agent(name: str, *options: str) -> subprocess.Popen[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -97,12 +96,12 @@ class Index:
             with self._building():
                 try:
                     self._build(progress or _silent)
-                except sqlite3.DatabaseError as error:
+                except postings.Error as error:
                     if not postings.damaged(error):
                         raise
                     self._discard()
                     self._build(progress or _silent)
-        except (sqlite3.Error, OSError) as error:
+        except (postings.Error, OSError) as error:
             raise IndexUnavailableError(
                 "names were not checked: the index of the base could not be built",
                 cause=str(error),
@@ -162,13 +161,13 @@ class Index:
             return Sightings(False, self.base.reason)
         try:
             return self._sightings(key)
-        except sqlite3.DatabaseError:
+        except postings.Error:
             self._discard()
             self._tree = 0
             self.prepare()
             try:
                 return self._sightings(key)
-            except sqlite3.DatabaseError as error:
+            except postings.Error as error:
                 raise IndexUnavailableError(
                     "names were not checked: the index of the base cannot be read",
                     cause=str(error),

@@ -19,6 +19,9 @@ from pathlib import Path
 FORMAT = 1
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
+Error = sqlite3.Error
+"""What every method may raise, for callers that must not know the driver."""
+
 TREES_KEPT = 4
 """Bases whose file lists are kept: branches and worktrees of one repository share the cache."""
 
@@ -42,8 +45,7 @@ CREATE TABLE place (
 class Postings:
     """One repository's cache file. Methods may be called from several threads.
 
-    Every method may raise `sqlite3.DatabaseError` when the file is damaged; `damaged` tells such
-    an error from one of the machine (a full disk, a lock).
+    Every method may raise `Error`; `damaged` tells a damaged file from a full disk or a lock.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,134 @@
+"""The shape of the house, kept by tests: imports go one way, each outside thing has one owner."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "orgguard_mcp"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+LAYERS = [
+    {"errors"},
+    {"names"},
+    {"reserved", "lexicon"},
+    {"model"},
+    {"policy", "fileclass", "mentions", "display", "consent", "repository"},
+    {"storage.__init__", "storage.postings", "storage.ledger"},
+    {"index"},
+    {"guard"},
+    {"report", "replies", "agents"},
+    {"review", "server"},
+    {"cli"},
+    {"__init__", "__main__"},
+]
+"""A module imports from lower layers only; modules of one layer do not know each other."""
+
+OWNERS = {
+    "mcp": {"server"},
+    "mcp_types": {"server"},
+    "pydantic": {"server", "replies"},
+    "git": set(),  # GitPython: an oracle of the tests, see docs/adr/0003
+    "subprocess": {"repository"},
+    "sqlite3": {"storage.postings", "storage.ledger"},
+    "psutil": {"agents"},
+    "termios": {"review"},
+    "cleanco": {"names"},
+    "confusable_homoglyphs": {"names"},
+    "publicsuffixlist": {"names"},
+    "pathspec": {"fileclass"},
+}
+MAX_LINES = 450
+MAX_BODY = 60
+
+
+def _imports(path: Path) -> set[str]:
+    """Every module that *path* imports, at the top or within functions, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def _own(imported: str) -> str | None:
+    """The module of this package that *imported* names, or None."""
+    if not imported.startswith("orgguard_mcp."):
+        return None
+    parts = imported.split(".")[1:]
+    for size in (2, 1):
+        if ".".join(parts[:size]) in MODULES:
+            return ".".join(parts[:size])
+    return None
+
+
+def _layer(module: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if module in layer)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set().union(*LAYERS) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module: str) -> None:
+    known = {own for imported in _imports(MODULES[module]) if (own := _own(imported))}
+    assert {own for own in known if _layer(own) >= _layer(module)} == set()
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_each_outside_thing_has_its_owner(library: str) -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        if any(name.split(".")[0] == library for name in _imports(path))
+    }
+    assert users == OWNERS[library]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_and_functions_stay_small(module: str) -> None:
+    text = MODULES[module].read_text()
+    assert len(text.splitlines()) <= MAX_LINES
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long = [
+        node.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, functions) and (node.end_lineno or 0) - node.lineno > MAX_BODY
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    ("door", "forbidden"),
+    [
+        ("import orgguard_mcp.cli", {"mcp", "git", "pydantic", "sqlite3", "psutil", "anyio"}),
+        ("import orgguard_mcp.guard", {"mcp", "git", "pydantic", "psutil", "anyio"}),
+        ("import orgguard_mcp.review", {"mcp", "git", "pydantic", "anyio"}),
+    ],
+)
+def test_doors_start_without_heavy_libraries(door: str, forbidden: set[str]) -> None:
+    code = f"{door}; import sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert forbidden & set(loaded.stdout.split()) == set()
+
+
+def test_every_import_is_declared() -> None:
+    import tomllib
+
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    declared = {d.split(">")[0].lower() for d in project["dependencies"]}
+    used = {name.split(".")[0] for path in MODULES.values() for name in _imports(path)}
+    outside = used - set(sys.stdlib_module_names) - {"orgguard_mcp", "mcp_types"}
+    assert outside <= declared
