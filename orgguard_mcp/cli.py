@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--format", choices=("human", "json"), default="human")
     server = command("serve", _serve, "Serve check_name and request_consent over MCP (stdio).")
     server.add_argument("--dry-run", action="store_true", help="ask and store nothing")
+    server.add_argument(
+        "--hold", type=float, metavar="SECONDS", help="how long a request waits for the human"
+    )
     review = command("review", _review, "Answer agents' questions, as they arrive.")
     review.add_argument("--no-wait", action="store_true", help="leave when none is left")
     pending = command("pending", _pending, "List the questions that wait for an answer.")
@@ -116,7 +119,7 @@ def _check(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from orgguard_mcp import server
 
-    return server.run(options.repo, options.base, dry_run=options.dry_run)
+    return server.run(options.repo, options.base, dry_run=options.dry_run, hold=options.hold)
 
 
 def _review(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from functools import cached_property
 from itertools import chain, islice, pairwise
 
 from orgguard_mcp import fileclass, lexicon, mentions
+from orgguard_mcp.display import plural
 from orgguard_mcp.errors import IndexUnavailableError
 from orgguard_mcp.fileclass import Classifier
 from orgguard_mcp.mentions import Use
@@ -128,11 +129,13 @@ class Index:
         tree_id = self._repository.tree_id(self.base.commit)
         if self._postings.tree(tree_id) is None:
             tree = self._repository.tree(self.base.commit)
-            self._read_blobs(self._postings, [entry.oid for entry in tree.files], progress)
-            self._postings.add_tree(tree_id, *_tree_rows(tree))
+            large = self._read_blobs(self._postings, [e.oid for e in tree.files], progress)
+            unread = _unread(len(tree.submodules), large)
+            self._postings.add_tree(tree_id, *_tree_rows(tree), unread)
         self._tree = self._postings.tree(tree_id) or 0
 
-    def _read_blobs(self, cache: Postings, oids: list[str], progress: Progress) -> None:
+    def _read_blobs(self, cache: Postings, oids: list[str], progress: Progress) -> int:
+        """Bring the blobs *oids* into the cache; return how many are too large to be read."""
         missing = cache.missing(oids)
         sizes = self._repository.sizes(missing) if missing else {}
         wanted = [oid for oid in missing if sizes.get(oid, MAX_BLOB + 1) <= MAX_BLOB]
@@ -149,6 +152,7 @@ class Index:
         if segment:
             cache.add_segment(segment)
         progress(len(wanted), len(wanted))
+        return len(missing) - len(wanted)
 
     # --- looking up ---------------------------------------------------------------------------
 
@@ -199,7 +203,7 @@ class Index:
         elif files:
             why = "it stands only in files that establish nothing"
         else:
-            why = f"none of the base's {self._size:,} files holds it"
+            why = f"none of the base's {self._extent} holds it"
         return Sightings(False, why, (), files)
 
     def _ordinary(self, key: NameKey) -> Sightings:
@@ -261,8 +265,10 @@ class Index:
         return self._cache.places(self._tree, key)
 
     @cached_property
-    def _size(self) -> int:
-        return self._cache.count_files(self._tree)
+    def _extent(self) -> str:
+        """The base's size in words, with what was not read of it."""
+        count, unread = self._cache.extent(self._tree)
+        return plural(count, "file") + (f" (not read: {unread})" if unread else "")
 
     @cached_property
     def _classifier(self) -> Classifier:
@@ -313,6 +319,12 @@ class Index:
             if len(seen) == MAX_PATHS:
                 break
         return tuple(seen.values())
+
+
+def _unread(submodules: int, large: int) -> str:
+    parts = [plural(submodules, "submodule")] if submodules else []
+    parts += [plural(large, "file") + f" over {MAX_BLOB >> 20} MB"] if large else []
+    return " and ".join(parts)
 
 
 def _silent(done: int, total: int) -> None:

@@ -37,11 +37,11 @@ from mcp_types import (
 from mcp_types.version import is_version_at_least
 from pydantic import Field
 
-from orgguard_mcp import agents, replies
-from orgguard_mcp.display import code_points, visible
+from orgguard_mcp import agents, form, replies
 from orgguard_mcp.errors import IndexUnavailableError, OrgGuardError, UsageError
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Answer, Ask, Asker, Basis, Request, Verdict
+from orgguard_mcp.model import Ask, Asker, Basis, Request, Verdict
+from orgguard_mcp.policy import MAX_HOLD_SECONDS
 
 INSTRUCTIONS = (
     "Before writing any third-party organisation name that this repository does not already"
@@ -72,15 +72,17 @@ MAX_FIELDS = 4
 
 _MODERN = "2026-07-28"
 _FORM_KEY = "orgguard-"
-_ALLOW, _DENY = "allow", "deny"
 _Result = TypeVar("_Result")
 
 
 class Desk:
     """What the tools share: the guard, opened and prepared in the background."""
 
-    def __init__(self, directory: str, base: str | None, *, dry_run: bool) -> None:
+    def __init__(
+        self, directory: str, base: str | None, *, dry_run: bool, hold: float | None
+    ) -> None:
         self.dry_run = dry_run
+        self._hold = hold
         self._directory = directory
         self._base = base
         self._guard: Guard | None = None
@@ -99,6 +101,10 @@ class Desk:
                 await _in_thread(self._guard.refresh)
                 self._looked = time.monotonic()
             return self._guard
+
+    def hold(self, guard: Guard) -> float:
+        """Seconds for which a call is held: this server's own, else the policy's."""
+        return guard.policy.hold_seconds if self._hold is None else self._hold
 
     async def warm_up(self) -> None:
         """Build the index before anybody asks; a failure is told to those who ask."""
@@ -119,7 +125,7 @@ class Desk:
         guard = await self.guard()
         if guard.ready:
             return guard
-        hold = guard.policy.hold_seconds
+        hold = self.hold(guard)
         with anyio.move_on_after(max(hold, GRACE_SECONDS)):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_beat, context, hold, "reading the base")
@@ -145,12 +151,18 @@ class Desk:
             self._guard.close()
 
 
-def build(directory: str, base: str | None = None, *, dry_run: bool = False) -> MCPServer[Desk]:
+def build(
+    directory: str,
+    base: str | None = None,
+    *,
+    dry_run: bool = False,
+    hold: float | None = None,
+) -> MCPServer[Desk]:
     """The server for one repository."""
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
-        desk = Desk(directory, base, dry_run=dry_run)
+        desk = Desk(directory, base, dry_run=dry_run, hold=hold)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(desk.warm_up)
             yield desk
@@ -177,10 +189,17 @@ def build(directory: str, base: str | None = None, *, dry_run: bool = False) -> 
     return server
 
 
-def run(directory: str | None, base: str | None, *, dry_run: bool = False) -> int:
+def run(
+    directory: str | None, base: str | None, *, dry_run: bool = False, hold: float | None = None
+) -> int:
     """Serve over stdio until the client leaves; return the exit code."""
+    if hold is not None and not 0 <= hold <= MAX_HOLD_SECONDS:
+        raise UsageError(
+            "the server was not started: --hold cannot be used",
+            cause=f"it must be from 0 to {MAX_HOLD_SECONDS:g} seconds",
+        )
     chosen = directory or os.environ.get("CLAUDE_PROJECT_DIR") or "."
-    build(chosen, base, dry_run=dry_run or _dry_environment()).run("stdio")
+    build(chosen, base, dry_run=dry_run or _dry_environment(), hold=hold).run("stdio")
     return 0
 
 
@@ -260,8 +279,8 @@ async def _request(
         for one, place in placed
     ]
     if waiting := _waiting(verdicts):
-        if form := await _settle(ctx, guard, waiting):
-            return form
+        if question := await _settle(ctx, guard, waiting, desk.hold(guard)):
+            return question
         verdicts = [await _in_thread(guard.check, one, place) for one, place in placed]
     return _result(replies.consent(verdicts))
 
@@ -312,9 +331,10 @@ def _waiting(verdicts: Sequence[Verdict]) -> list[str]:
 # --- waiting for the human -------------------------------------------------------------------
 
 
-async def _settle(ctx: _Context, guard: Guard, waiting: list[str]) -> InputRequiredResult | None:
-    """Wait until *waiting* requests are decided or the hold is over; or return a form to show."""
-    hold = guard.policy.hold_seconds
+async def _settle(
+    ctx: _Context, guard: Guard, waiting: list[str], hold: float
+) -> InputRequiredResult | None:
+    """Wait until *waiting* requests are decided or *hold* is over; or return a form to show."""
     form_fits = _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
     if not is_version_at_least(ctx.protocol_version or "", _MODERN):
         use_form = form_fits and ctx.session.can_send_request
@@ -367,7 +387,9 @@ async def _ask_client(ctx: _Context, guard: Guard, waiting: list[str]) -> None:
     """Show each request's form in turn. Whatever is no clear answer leaves it to the terminal."""
     for request in await _open_requests(guard, waiting):
         try:
-            answer = await ctx.session.elicit_form(_question(request), FORM, ctx.request_id)
+            answer = await ctx.session.elicit_form(
+                form.question(request), form.SCHEMA, ctx.request_id
+            )
         except (MCPError, ValueError):
             return
         await _take(guard, [request.id], answer)
@@ -379,28 +401,13 @@ async def _take(guard: Guard, waiting: list[str], answer: ElicitResult) -> None:
     `decline` and `cancel` come from clients without anybody at them, and empty forms are accepted
     by some of their own accord: neither is a human's word.
     """
-    decision = (answer.content or {}).get("decision") if answer.action == "accept" else None
-    meaning = {_ALLOW: Answer.GRANT, _DENY: Answer.REFUSE}.get(str(decision))
+    meaning = form.meaning(answer.content) if answer.action == "accept" else None
     if meaning:
         for request in await _open_requests(guard, waiting):
             await _in_thread(lambda one=request: guard.decide(one, meaning, channel=CHANNEL))
 
 
 # --- the form --------------------------------------------------------------------------------
-
-FORM: dict[str, Any] = {
-    # By hand: pydantic's top-level `title` makes Codex cancel without showing anything. The first
-    # choice, which some clients select beforehand, refuses.
-    "type": "object",
-    "properties": {
-        "decision": {
-            "type": "string",
-            "title": "May this name be written?",
-            "enum": [_DENY, _ALLOW],
-        }
-    },
-    "required": ["decision"],
-}
 
 
 def _can_show_form(ctx: _Context) -> bool:
@@ -412,29 +419,12 @@ def _forms(requests: Sequence[Request]) -> InputRequiredResult:
     return InputRequiredResult(
         input_requests={
             _FORM_KEY + request.id: ElicitRequest(
-                params=ElicitRequestFormParams(message=_question(request), requested_schema=FORM)
+                params=ElicitRequestFormParams(
+                    message=form.question(request), requested_schema=form.SCHEMA
+                )
             )
             for request in requests
         }
-    )
-
-
-def _question(request: Request) -> str:
-    """The form's text: what is known first, then the agent's own words, escaped and marked."""
-    letters = code_points(request.name.surface)
-    last = request.asks[-1]
-    return "\n".join(
-        line
-        for line in (
-            f'May the name "{visible(request.name.surface)}" be written in this public repository?'
-            " The repository does not establish it.",
-            letters,
-            "The agent's own words (not verified):",
-            f"  where: {visible(last.where)}",
-            f"  excerpt: {visible(last.excerpt)}" if last.excerpt else "",
-            f"  purpose: {visible(last.purpose)}" if last.purpose else "",
-        )
-        if line
     )
 
 

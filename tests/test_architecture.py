@@ -24,7 +24,7 @@ LAYERS = [
     {"storage.__init__", "storage.postings", "storage.ledger"},
     {"index"},
     {"guard"},
-    {"report", "replies", "agents"},
+    {"report", "replies", "form", "agents"},
     {"review", "server"},
     {"cli"},
     {"__init__", "__main__"},

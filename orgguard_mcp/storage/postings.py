@@ -16,7 +16,7 @@ from contextlib import suppress
 from os import fsdecode, fsencode
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
 Error = sqlite3.Error
@@ -31,7 +31,7 @@ CREATE TABLE posting (
     key TEXT NOT NULL, use INTEGER NOT NULL, segment INTEGER NOT NULL, blobs BLOB NOT NULL,
     PRIMARY KEY (key, use, segment)
 ) WITHOUT ROWID;
-CREATE TABLE tree (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE);
+CREATE TABLE tree (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE, unread TEXT NOT NULL);
 CREATE TABLE file (
     id INTEGER PRIMARY KEY, tree INTEGER NOT NULL, blob INTEGER, path BLOB NOT NULL
 );
@@ -103,16 +103,23 @@ class Postings:
             )
 
     def add_tree(
-        self, oid: str, files: Sequence[tuple[str, str]], places: Mapping[str, Sequence[int]]
+        self,
+        oid: str,
+        files: Sequence[tuple[str, str]],
+        places: Mapping[str, Sequence[int]],
+        unread: str,
     ) -> None:
-        """Add the tree *oid*: its *files* as (blob, path), and per key of a path component the
-        positions in *files*. The oldest trees beyond `TREES_KEPT` go.
+        """Add the tree *oid*: its *files* as (blob, path), per key of a path component the
+        positions in *files*, and what was not read, in words. The oldest trees beyond
+        `TREES_KEPT` go.
         """
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             if self.tree(oid) is not None:
                 return
-            tree = self._db.execute("INSERT INTO tree (oid) VALUES (?)", (oid,)).lastrowid
+            tree = self._db.execute(
+                "INSERT INTO tree (oid, unread) VALUES (?, ?)", (oid, unread)
+            ).lastrowid
             first = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()[0] + 1
             ids = dict(self._db.execute("SELECT oid, id FROM blob"))
             self._db.executemany(
@@ -181,11 +188,12 @@ class Postings:
             )
             return [fsdecode(found[0]) for found in rows if found]
 
-    def count_files(self, tree: int) -> int:
-        """How many files *tree* has."""
-        query = "SELECT count(*) FROM file WHERE tree = ?"
+    def extent(self, tree: int) -> tuple[int, str]:
+        """How many files *tree* has, and what of it was not read."""
+        query = "SELECT count(file.id), tree.unread FROM tree LEFT JOIN file ON file.tree = tree.id"
         with self._lock:
-            return int(self._db.execute(query, (tree,)).fetchone()[0])
+            row = self._db.execute(f"{query} WHERE tree.id = ?", (tree,)).fetchone()
+        return int(row[0]), str(row[1] or "")
 
 
 def damaged(error: sqlite3.Error) -> bool:
