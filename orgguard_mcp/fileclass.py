@@ -125,7 +125,7 @@ def by_path(path: str) -> FileClass:
 def is_data(path: str) -> bool:
     """Whether *path* holds data or text rather than code, so that its size tells its origin."""
     name = path.rpartition("/")[2].casefold()
-    return _DOC.search(name) is not None or _CONFIG.search(name) is not None
+    return "." not in name or _DOC.search(name) is not None or _CONFIG.search(name) is not None
 
 
 def by_name(path: str) -> FileClass:

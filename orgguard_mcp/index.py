@@ -181,24 +181,24 @@ class Index:
     def _sightings(self, key: NameKey) -> Sightings:
         if lexicon.is_ordinary(key):
             return self._ordinary(key)
-        return self._coined(key, compound=lexicon.is_compound(key))
+        return self._coined(key, plain=not mentions.needs_distinction(key))
 
-    def _coined(self, key: NameKey, *, compound: bool) -> Sightings:
+    def _coined(self, key: NameKey, *, plain: bool) -> Sightings:
         places = [p for s in mentions.spellings(key) for p in self._places(s)]
         cuts = self._cuts(key)
         holding = self._files(key, Use.WORD)
         files = self._count([*places, *holding])
-        shown = self._seen_paths(places, key, compound=compound)
-        together = holding + self._files_with_all(cuts)
-        named = self._files(key, Use.NAMED) if compound else []
+        shown = self._seen_paths(places, key, plain=plain)
+        named = [] if plain else self._files(key, Use.NAMED)
+        together = [p for p in holding + self._files_with_all(cuts) if p not in set(named)]
         found = chain(
             self._search(named, lambda text: _used(text, key, Use.NAMED)),
-            self._search(together, lambda text: _mentioned(text, key, cuts, compound)),
+            self._search(together, lambda text: _mentioned(text, key, cuts, plain)),
         )
         evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
         if evidence:
             return Sightings(True, f"the base has it at {evidence[0]}", evidence, files)
-        if compound and (files or together):
+        if not plain and (files or together):
             why = "its words stand in the base, but nowhere as one name"
         elif files:
             why = "it stands only in files that establish nothing"
@@ -210,7 +210,7 @@ class Index:
         holding = self._files(key, Use.WORD)
         files = self._count(holding)
         providers = [p for p in self._places(key) if _names_provider(p, key)]
-        shown = self._seen_paths(providers, key, compound=False)
+        shown = self._seen_paths(providers, key, plain=True)
         named = self._search(self._files(key, Use.NAMED), lambda t: _used(t, key, Use.NAMED))
         evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
         if evidence:
@@ -305,13 +305,13 @@ class Index:
                 yield Evidence(path, line, self._classifier.classify(path))
 
     def _seen_paths(
-        self, paths: Iterable[str], key: NameKey, *, compound: bool
+        self, paths: Iterable[str], key: NameKey, *, plain: bool
     ) -> tuple[Evidence, ...]:
         """Paths with *key* as a component, once each component, that the base really has."""
         seen: dict[str, Evidence] = {}
         found = [(_component(path, key), path) for path in self._establishing(paths)]
         for component, path in sorted(found, key=lambda pair: (not _whole(pair[0], key), pair)):
-            if compound and not (_names_provider(path, key) or _glued(component, key)):
+            if not plain and not (_names_provider(path, key) or _glued(component, key)):
                 continue
             if component and component not in seen:
                 if self._repository.read(self.base.commit, path) is not None:
@@ -356,11 +356,9 @@ def _tree_rows(tree: Tree) -> tuple[list[tuple[str, str]], dict[str, list[int]]]
     return [(entry.oid, entry.path) for entry in entries], places
 
 
-def _mentioned(
-    text: str, key: NameKey, cuts: list[tuple[str, ...]], compound: bool
-) -> Iterator[int]:
+def _mentioned(text: str, key: NameKey, cuts: list[tuple[str, ...]], plain: bool) -> Iterator[int]:
     found = mentions.mentions(text, key, cuts)
-    return (mention.line for mention in found if mention.distinct or not compound)
+    return (mention.line for mention in found if plain or mention.distinct)
 
 
 def _used(text: str, key: NameKey, wanted: Use) -> Iterator[int]:
@@ -385,7 +383,9 @@ def _whole(component: str, key: NameKey) -> bool:
 
 
 def _glued(component: str, key: NameKey) -> bool:
-    """Whether the last name of *component* holds *key* as one lower-case word."""
+    """Whether the last name of *component* holds *key* as one lower-case word of its own."""
+    if len(key) <= mentions.SHORT:
+        return _whole(component, key)
     return key in WORD.findall(component.rpartition("/")[2])
 
 

@@ -19,6 +19,12 @@ SHORT = 2
 """Keys of up to this many characters are ordinary: ``x``, ``hp`` and ``ge`` stand everywhere."""
 
 _ALWAYS_NAMES = frozenset({"acme"})  # a word for "peak", but in programs the stock company
+_CALENDAR = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june"
+    " july august september october november december".split()
+)
+"""Hunspell writes them with a capital, but no organisation owns them."""
+
 _UNIT = re.compile(r"\d+[a-z]{1,2}|[a-z]\d+")  # 3m, 10k, v2, s3: quantities and versions
 _ENDINGS = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y")
 
@@ -29,6 +35,7 @@ def is_ordinary(key: NameKey) -> bool:
     return (
         len(key) <= SHORT
         or _UNIT.fullmatch(key) is not None
+        or key in _CALENDAR
         or (key not in _ALWAYS_NAMES and any(stem in _words() for stem in _stems(key)))
     )
 
@@ -36,7 +43,7 @@ def is_ordinary(key: NameKey) -> bool:
 @cache
 def is_compound(key: NameKey) -> bool:
     """Whether *key* falls into ordinary words (``bestbuy``): their neighbourhood proves little."""
-    return next(iter(splits(key, _is_word)), None) is not None
+    return next(splits(key, _is_word, limit=3), None) is not None
 
 
 def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator[tuple[str, ...]]:
@@ -52,7 +59,9 @@ def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator
 
 
 def _is_word(piece: str) -> bool:
-    return piece in LINKS or (len(piece) > SHORT and any(s in _words() for s in _stems(piece)))
+    if len(piece) <= SHORT:
+        return piece in LINKS and len(piece) > 1
+    return any(stem in _words() for stem in _stems(piece))
 
 
 LINKS = frozenset(

@@ -23,6 +23,9 @@ MAX_LINE = 2000
 MAX_RUN = 80
 """A longer run of letters and digits is no identifier."""
 
+SHORT = 3
+"""Keys up to this length need a mention whose form shows a name, whatever words they are."""
+
 MAX_KEY = 48
 _MAX_PARTS = 6
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}")
@@ -269,7 +272,8 @@ def _distinct(line: str, window: list[_Token]) -> bool:
     or capitals (``Best Buy``, ``BestBuy``) within quotes or a sentence.
     """
     if len(window) == 1:
-        return True
+        # "ing" and "ups" stand in code for many things; ING and UPS do not.
+        return len(window[0].text) > SHORT or window[0].text.isupper()
     before, after = line[: window[0].start], line[window[-1].end :]
     written = line[window[0].start : window[-1].end]
     if re.search(r"[-_.]", written) or after[:1] in {"_", "("} or before.endswith("_"):
@@ -280,8 +284,8 @@ def _distinct(line: str, window: list[_Token]) -> bool:
 
 def within_sentence(before: str) -> bool:
     """Whether text that ends in *before* leads up to a name rather than to a kind of thing."""
-    words = re.search(r"([A-Za-z0-9'-]+),? ([a-z][a-z'-]*),? $", before)
-    return words is not None and words[2] not in _NO_NAME_AFTER
+    word = re.search(r"([A-Za-z][a-z'-]*),? $", before)
+    return word is not None and word[1].lower() not in _NO_NAME_AFTER
 
 
 # --- uses: ordinary words that name something -------------------------------------------------
@@ -311,6 +315,10 @@ _SENTENCE = re.compile(
     r"(?=[.,;:!?)]?(?:$|\s))",
     re.MULTILINE,
 )
+_OPENING = re.compile(  # "Detects Visa credit cards": the second word of a sentence
+    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+) (?P<name>[A-Z][a-z]+) (?=[a-z])", re.MULTILINE
+)
+_LIST = re.compile(r"\b[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
 _DISPLAY = re.compile(r"[:=]\s*[\"'](?P<name>[A-Z][A-Za-z]+)[\"']")
 _LABEL = re.compile(
     r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner)"
@@ -343,9 +351,22 @@ def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
     for match in _DISPLAY.finditer(text):
         if _LABEL.search(text, max(0, match.start() - 30), match.start()):
             yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    for match in _SENTENCE.finditer(text):
-        if match["before"].rpartition(" ")[2].rstrip(",") not in _NO_NAME_AFTER:
-            yield from _telling(Use.PROPER, match["name"], match.start("name"))
+    for pattern in (_SENTENCE, _OPENING):
+        for match in pattern.finditer(text):
+            if match["before"].split()[-1].rstrip(",").lower() not in _NO_NAME_AFTER:
+                yield from _telling(Use.PROPER, match["name"], match.start("name"))
+    for match in _LIST.finditer(text):
+        yield from _listed(match)
+
+
+def _listed(match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int]]:
+    """A list of capitalised words names things when one of them is no word ("Supabase, Neon")."""
+    items = list(WORD.finditer(match[0]))
+    keys = [NameKey(fold(item[0]).casefold()) for item in items]
+    if any(not lexicon.is_ordinary(key) and not lexicon.is_compound(key) for key in keys):
+        for item in items:
+            if item[0] not in {"and", "or"}:
+                yield from _telling(Use.PROPER, item[0], match.start() + item.start())
 
 
 def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
@@ -363,8 +384,13 @@ def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
 
 def _telling(use: Use, word: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
     key = NameKey("".join(WORD.findall(fold(word))).casefold())
-    if key and (lexicon.is_ordinary(key) or lexicon.is_compound(key)):
+    if key and needs_distinction(key):
         yield use, key, offset
+
+
+def needs_distinction(key: NameKey) -> bool:
+    """Whether a plain mention of *key* shows no name: it is short, ordinary, or made of words."""
+    return len(key) <= SHORT or lexicon.is_ordinary(key) or lexicon.is_compound(key)
 
 
 def registered_label(host: str) -> str:

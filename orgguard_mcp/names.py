@@ -35,6 +35,7 @@ GLUED_SUFFIXES = ("corporation", "corp", "gmbh", "inc", "llc", "ltd")
 """Legal forms that are also written onto a name in lower case (``acmecorp``)."""
 
 _GLUED_STEM = 4  # letters that must stay: "acmecorp" is acme, "bancorp" is not ban
+_MORE_FORMS = ("PBC", "PJSC", "JSC", "UG", "OÜ")  # what cleanco does not know
 _SPOKEN = {"&": "and", "+": "plus"}
 _CAMEL_FORMS = frozenset({*GLUED_SUFFIXES, "incorporated", "limited", "plc", "company", "llp"})
 
@@ -266,7 +267,7 @@ def legal_forms() -> frozenset[tuple[str, ...]]:
     from cleanco.termdata import terms_by_country, terms_by_type
 
     terms = {t for table in (terms_by_type, terms_by_country) for ts in table.values() for t in ts}
-    forms = {tuple(_term_words(term)) for term in terms}
+    forms = {tuple(_term_words(term)) for term in (*terms, *_MORE_FORMS)}
     return frozenset(form for form in forms if form)
 
 

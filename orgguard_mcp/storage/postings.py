@@ -16,7 +16,7 @@ from contextlib import suppress
 from os import fsdecode, fsencode
 from pathlib import Path
 
-FORMAT = 2
+FORMAT = 4
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
 Error = sqlite3.Error
