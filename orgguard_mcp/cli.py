@@ -7,6 +7,7 @@ Exit codes: 0 clean, 1 findings, 2 usage or configuration, 3 could not check.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,11 +24,14 @@ CLEAN, FINDINGS, USAGE, UNCHECKED = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error says what was not done, why, what next."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal's encoding must not lose an answer
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except OrgGuardError as error:
-        _say("\n".join(error.lines()))
+        _say_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         _say("interrupted: nothing was decided")
@@ -201,6 +205,12 @@ def _out(text: str) -> None:
 def _say(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(text + "\n")
+
+
+def _say_error(error: OrgGuardError) -> None:
+    from orgguard_mcp.display import visible  # causes quote git, file names and policy
+
+    _say("\n".join(visible(line, 1000) for line in error.lines()))
 
 
 class _Progress:

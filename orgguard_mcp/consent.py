@@ -37,13 +37,14 @@ def may_follow(last: Answer | None, new: Answer) -> bool:
 
 def in_force(decisions: Iterable[Decision]) -> list[Decision]:
     """The grants and refusals that no withdrawal ended, oldest first."""
-    standing: dict[str, Decision] = {}
+    first: dict[str, Decision] = {}
+    ended: set[str] = set()
     for decision in decisions:
         if decision.answer is Answer.WITHDRAW:
-            standing.pop(decision.request_id, None)
-        elif decision.request_id not in standing:
-            standing[decision.request_id] = decision
-    return list(standing.values())
+            ended.add(decision.request_id)
+        else:
+            first.setdefault(decision.request_id, decision)
+    return [decision for request_id, decision in first.items() if request_id not in ended]
 
 
 def standing(decisions: Iterable[Decision], path: str | None) -> Standing:

@@ -14,8 +14,11 @@ MAX_SHOWN = 160
 
 _HIDING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MARKS = frozenset({"Mn", "Me", "Mc"})
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 _MAX_MARKS = 2  # on one letter; more of them paint over the lines around
-_ONE_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "IDEOGRAPHIC": "CJK"}
+_ONE_SCRIPT = dict.fromkeys(
+    ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "IDEOGRAPHIC", "BOPOMOFO"), "CJK"
+)
 _NAMED_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -23,15 +26,18 @@ def visible(text: str, limit: int = MAX_SHOWN) -> str:
     """*text* on one line, harmless: control, bidi, zero-width and unassigned characters escaped,
     cut after *limit* characters with the count of what is missing.
     """
-    shown: list[str] = []
-    marks = 0
+    shown, taken, marks = "", 0, 0
     for char in text[:limit]:
         category = unicodedata.category(char)
         marks = marks + 1 if category in _MARKS else 0
         hidden = category in _HIDING or marks > _MAX_MARKS or (category == "Zs" and char != " ")
-        shown.append(_escape(char) if hidden or _is_filler(char) else char)
-    missing = len(text) - limit
-    return "".join(shown) + (f" … (+{missing} characters)" if missing > 0 else "")
+        piece = _escape(char) if hidden or _is_filler(char) else char
+        if len(shown) + len(piece) > limit:
+            break
+        shown += piece
+        taken += 1
+    missing = len(text) - taken
+    return shown + (f" … (+{missing} characters)" if missing else "")
 
 
 def _escape(char: str) -> str:
@@ -45,9 +51,8 @@ def _escape(char: str) -> str:
 
 def _is_filler(char: str) -> bool:
     """Letters without ink, and variation selectors, which are marks of category Mn."""
-    return (
-        char in "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" or "\ufe00" <= char <= "\ufe0f"
-    )
+    selector = "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
+    return selector or char in _FILLERS
 
 
 def code_points(name: str) -> str:

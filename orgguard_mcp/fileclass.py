@@ -7,8 +7,9 @@ nobody chose the names in them. The lists follow GitHub Linguist's and each tool
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
 
 from pathspec import GitIgnoreSpec
 
@@ -60,20 +61,19 @@ _CONFIG = re.compile(
 class Classifier:
     """Classes of a base tree's files.
 
-    *attributes* maps each `.gitattributes` path of the tree to its text; *policy* maps
-    gitignore-style patterns to classes and wins over everything else, later patterns first.
+    *read* gives the text of a path of the tree, empty if it has none: the `.gitattributes` files
+    are read as they are needed. *policy* maps gitignore-style patterns to classes and wins over
+    everything else, later patterns first.
     """
 
     def __init__(
-        self,
-        attributes: Mapping[str, str] | None = None,
-        policy: Mapping[str, FileClass] | None = None,
+        self, read: Callable[[str], str], policy: Mapping[str, FileClass] | None = None
     ) -> None:
         self._policy = [
-            (GitIgnoreSpec.from_lines([pattern]), file_class)
+            (compile_pattern(pattern), file_class)
             for pattern, file_class in reversed(list((policy or {}).items()))
         ]
-        self._attributes = _attribute_rules(attributes or {})
+        self._rules_in = cache(lambda folder: _attribute_rules(read(f"{folder}.gitattributes")))
         self.classify = lru_cache(maxsize=1 << 17)(self._classify)
 
     def _classify(self, path: str) -> FileClass:
@@ -100,11 +100,19 @@ class Classifier:
         lines and deeper files win).
         """
         value = None
-        for folder, spec, settings in self._attributes:
-            if attribute in settings and path.startswith(folder):
-                if spec.match_file(path[len(folder) :]):
+        for folder in _folders(path):
+            for spec, settings in self._rules_in(folder):
+                if attribute in settings and spec.match_file(path[len(folder) :]):
                     value = settings[attribute]
         return value
+
+
+def _folders(path: str) -> Iterator[str]:
+    """The folders that *path* lies in, from the root inwards, each with its final slash."""
+    yield ""
+    for end, char in enumerate(path, 1):
+        if char == "/":
+            yield path[:end]
 
 
 def by_path(path: str) -> FileClass:
@@ -140,25 +148,32 @@ def by_name(path: str) -> FileClass:
     return FileClass.CODE
 
 
-_Rule = tuple[str, GitIgnoreSpec, dict[str, bool]]
+def compile_pattern(pattern: str) -> GitIgnoreSpec:
+    """*pattern* in gitignore's language; `ValueError` when git could not use it."""
+    spec = GitIgnoreSpec.from_lines([pattern])
+    if not any(rule.include for rule in spec.patterns):
+        raise ValueError("the pattern matches nothing")
+    return spec
 
 
-def _attribute_rules(attributes: Mapping[str, str]) -> list[_Rule]:
-    """Every linguist line of every `.gitattributes`, outer folders first (gitattributes(5))."""
+_Rule = tuple[GitIgnoreSpec, dict[str, bool | None]]
+
+
+def _attribute_rules(text: str) -> list[_Rule]:
+    """Every linguist line of one `.gitattributes` (gitattributes(5))."""
     rules: list[_Rule] = []
-    for path in sorted(attributes, key=lambda path: (path.count("/"), path)):
-        folder = path.rpartition("/")[0]
-        for line in attributes[path].splitlines():
-            pattern, *words = line.split()[: 1 << 8] or ["#"]
-            settings = dict(_settings(words))
-            if not pattern.startswith("#") and settings:
-                prefix = f"{folder}/" if folder else ""
-                rules.append((prefix, GitIgnoreSpec.from_lines([pattern]), settings))
+    for line in text.splitlines():
+        pattern, *words = line.split() or ["#"]
+        settings = dict(_settings(words))
+        if settings and not pattern.startswith(("#", "!")):  # git takes no negative pattern here
+            with suppress(ValueError):
+                rules.append((compile_pattern(pattern), settings))
     return rules
 
 
-def _settings(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
+def _settings(words: Iterable[str]) -> Iterable[tuple[str, bool | None]]:
     for word in words:
         attribute, _, value = word.lstrip("-!").partition("=")
         if attribute.startswith("linguist-"):
-            yield attribute, not word.startswith(("-", "!")) and value != "false"
+            said = not word.startswith("-") and value != "false"
+            yield attribute, None if word.startswith("!") else said

@@ -24,16 +24,16 @@ from functools import cached_property
 from itertools import chain, islice, pairwise
 
 from orgguard_mcp import fileclass, lexicon, mentions
-from orgguard_mcp.display import plural
+from orgguard_mcp.display import plural, visible
 from orgguard_mcp.errors import IndexUnavailableError
 from orgguard_mcp.fileclass import Classifier
-from orgguard_mcp.mentions import Use
 from orgguard_mcp.model import Base, Evidence, FileClass, Sightings
 from orgguard_mcp.names import WORD, NameKey, fold
 from orgguard_mcp.policy import Policy
 from orgguard_mcp.repository import MAX_BLOB, Repository, Tree
 from orgguard_mcp.storage import postings
 from orgguard_mcp.storage.postings import Postings
+from orgguard_mcp.uses import Use, uses
 
 MAX_EVIDENCE = 5
 """Places given with a verdict."""
@@ -55,6 +55,13 @@ PROVIDER_DIRS = frozenset(
     " sources destinations payment_gateways search_providers banks".split()
 )
 """Directories whose entries are named after organisations."""
+
+PLUMBING = frozenset(
+    "base factory common utils util types init main index config constants registry manager client"
+    " helpers helper errors exceptions models schema core shared test tests handler handlers"
+    " transformation interface interfaces abstract default custom generic template example".split()
+)
+"""Entries of such directories that are named after what they do."""
 
 _PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
 
@@ -181,7 +188,7 @@ class Index:
     def _sightings(self, key: NameKey) -> Sightings:
         if lexicon.is_ordinary(key):
             return self._ordinary(key)
-        return self._coined(key, plain=not mentions.needs_distinction(key))
+        return self._coined(key, plain=not lexicon.needs_distinction(key))
 
     def _coined(self, key: NameKey, *, plain: bool) -> Sightings:
         places = [p for s in mentions.spellings(key) for p in self._places(s)]
@@ -197,7 +204,7 @@ class Index:
         )
         evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
         if evidence:
-            return Sightings(True, f"the base has it at {evidence[0]}", evidence, files)
+            return _established("the base has it", evidence, files)
         if not plain and (files or together):
             why = "its words stand in the base, but nowhere as one name"
         elif files:
@@ -214,17 +221,13 @@ class Index:
         named = self._search(self._files(key, Use.NAMED), lambda t: _used(t, key, Use.NAMED))
         evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
         if evidence:
-            return Sightings(
-                True, f"the base uses the word as a name at {evidence[0]}", evidence, files
-            )
+            return _established("the base uses the word as a name", evidence, files)
         proper = self._establishing(self._files(key, Use.PROPER))
         if len(proper) >= max(1, _PROPER_SHARE * len(self._establishing(holding))):
             if not self._establishing(self._files(key, Use.DEFINED)):
                 prose = self._search(proper, lambda t: _used(t, key, Use.PROPER))
                 if evidence := tuple(islice(prose, MAX_EVIDENCE)):
-                    return Sightings(
-                        True, f"the base reads it as a name at {evidence[0]}", evidence, files
-                    )
+                    return _established("the base reads it as a name", evidence, files)
         total = sum(files.values())
         why = "it is an ordinary word, and the base does not use it as a name"
         if total:
@@ -272,12 +275,9 @@ class Index:
 
     @cached_property
     def _classifier(self) -> Classifier:
-        named = self._places("gitattributes")
-        read = {
-            path: (self._repository.read(self.base.commit, path) or b"").decode("utf-8", "replace")
-            for path in named
-            if path.rpartition("/")[2] == ".gitattributes"
-        }
+        def read(path: str) -> str:
+            return (self._repository.read(self.base.commit, path) or b"").decode("utf-8", "replace")
+
         return Classifier(read, self._policy.classes)
 
     def _count(self, paths: Iterable[str]) -> dict[FileClass, int]:
@@ -327,6 +327,12 @@ def _unread(submodules: int, large: int) -> str:
     return " and ".join(parts)
 
 
+def _established(
+    how: str, evidence: tuple[Evidence, ...], files: dict[FileClass, int]
+) -> Sightings:
+    return Sightings(True, f"{how} at {visible(str(evidence[0]))}", evidence, files)
+
+
 def _silent(done: int, total: int) -> None:
     """Progress that nobody watches."""
 
@@ -336,7 +342,7 @@ def _keys(data: bytes) -> set[tuple[str, int]]:
     if text is None:
         return set()
     keys = {(key, int(Use.WORD)) for key in mentions.word_keys(text)}
-    return keys | {(key, int(use)) for use, key, _ in mentions.uses(text)}
+    return keys | {(key, int(use)) for use, key, _ in uses(text)}
 
 
 def _tree_rows(tree: Tree) -> tuple[list[tuple[str, str]], dict[str, list[int]]]:
@@ -362,7 +368,7 @@ def _mentioned(text: str, key: NameKey, cuts: list[tuple[str, ...]], plain: bool
 
 
 def _used(text: str, key: NameKey, wanted: Use) -> Iterator[int]:
-    offsets = sorted(at for use, found, at in mentions.uses(text) if (use, found) == (wanted, key))
+    offsets = sorted(at for use, found, at in uses(text) if (use, found) == (wanted, key))
     return (text.count("\n", 0, offset) + 1 for offset in offsets)
 
 
@@ -384,7 +390,7 @@ def _whole(component: str, key: NameKey) -> bool:
 
 def _glued(component: str, key: NameKey) -> bool:
     """Whether the last name of *component* holds *key* as one lower-case word of its own."""
-    if len(key) <= mentions.SHORT:
+    if len(key) <= lexicon.SHORT_NAME:
         return _whole(component, key)
     return key in WORD.findall(component.rpartition("/")[2])
 
@@ -393,6 +399,7 @@ def _names_provider(path: str, key: NameKey) -> bool:
     """Whether *path* has an entry called *key* directly in a directory of providers."""
     components = path.split("/")
     for parent, entry in pairwise(components):
-        if parent.casefold() in PROVIDER_DIRS and _whole(entry, key):
+        provider = not entry.startswith(("_", ".")) and key not in PLUMBING
+        if provider and parent.casefold() in PROVIDER_DIRS and _whole(entry, key):
             return True
     return False

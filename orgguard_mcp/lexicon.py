@@ -18,6 +18,17 @@ from orgguard_mcp.names import NameKey
 SHORT = 2
 """Keys of up to this many characters are ordinary: ``x``, ``hp`` and ``ge`` stand everywhere."""
 
+SHORT_NAME = 3
+"""Keys of up to this many letters need a mention whose form shows a name: `ing`, `ups`, `cvs`."""
+
+NO_NAME_AFTER = frozenset(
+    # After these a capital marks a class or a thing of that kind, not a name.
+    "a an the this that these those each every any some no one new same single its their his her"
+    " our your my another given current import class return returns raise raises throw throws"
+    " extends implements instanceof isinstance type struct enum interface case def func fn const"
+    " let var static public private final of-type".split()
+)
+
 _ALWAYS_NAMES = frozenset({"acme"})  # a word for "peak", but in programs the stock company
 _CALENDAR = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june"
@@ -33,7 +44,7 @@ _ENDINGS = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y")
 def is_ordinary(key: NameKey) -> bool:
     """Whether *key* is also an ordinary word, a quantity, or too short to tell."""
     return (
-        len(key) <= SHORT
+        (len(key) <= SHORT and key.isascii())
         or _UNIT.fullmatch(key) is not None
         or key in _CALENDAR
         or (key not in _ALWAYS_NAMES and any(stem in _words() for stem in _stems(key)))
@@ -44,6 +55,12 @@ def is_ordinary(key: NameKey) -> bool:
 def is_compound(key: NameKey) -> bool:
     """Whether *key* falls into ordinary words (``bestbuy``): their neighbourhood proves little."""
     return next(splits(key, _is_word, limit=3), None) is not None
+
+
+def needs_distinction(key: NameKey) -> bool:
+    """Whether a plain mention of *key* shows no name: it is short, ordinary, or made of words."""
+    short = len(key) <= SHORT_NAME and key.isascii()
+    return short or is_ordinary(key) or is_compound(key)
 
 
 def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator[tuple[str, ...]]:

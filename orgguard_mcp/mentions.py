@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,26 +22,10 @@ MAX_LINE = 2000
 MAX_RUN = 80
 """A longer run of letters and digits is no identifier."""
 
-SHORT = 3
-"""Keys up to this length need a mention whose form shows a name, whatever words they are."""
-
 MAX_KEY = 48
 _MAX_PARTS = 6
-_ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}")
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{22,}={0,2}")
 _SWITCHES = 0.28  # sub-tokens per character above which a run is encoded; camelCase has 0.1-0.2
-
-
-class Use(IntEnum):
-    """In which way a text uses an ordinary word."""
-
-    WORD = 0
-    """It occurs."""
-    NAMED = 1
-    """It can only be a name: a host, a credential, a package scope, "Block, Inc."."""
-    PROPER = 2
-    """It reads as a name: capitalised within a sentence, a quoted display name."""
-    DEFINED = 3
-    """The text defines a type of that name, so its capital says nothing."""
 
 
 class Mention(NamedTuple):
@@ -97,9 +80,9 @@ def looks_encoded(run: str) -> bool:
 # --- words: what the index keeps --------------------------------------------------------------
 
 _LINKED = (
-    (re.compile(r"([A-Z0-9][^\W_]*) ?&(?:amp;)? ?([A-Z0-9][^\W_]*)"), "and"),
-    (re.compile(r"([A-Z0-9][^\W_]*)\+([A-Z][^\W_]*)"), "plus"),
-    (re.compile(r"([^\W\d_]+)['\u2019]([^\W\d_]+)"), ""),
+    (re.compile(r"(?<![^\W_])([A-Z0-9][^\W_]*) ?&(?:amp;)? ?([A-Z0-9][^\W_]*)"), "and"),
+    (re.compile(r"(?<![^\W_])([A-Z0-9][^\W_]*)\+([A-Z][^\W_]*)"), "plus"),
+    (re.compile(r"(?<![^\W_])([^\W\d_]+)['\u2019]([^\W\d_]+)"), ""),
 )
 """Runs that a sign makes one name of: ``H&M``, ``A+E``, ``L'Oréal``."""
 
@@ -113,7 +96,8 @@ def word_keys(text: str) -> set[str]:
         keys.update(_raw_keys(raw))
     for pattern, link in _LINKED:
         for left, right in pattern.findall(text):
-            keys.update(joined_keys([*parts(fold(left))[-2:], link, *parts(fold(right))[:3]]))
+            pieces = [*parts(fold(left))[-2:], link, *parts(fold(right))[:3]]
+            keys.update(joined_keys([piece.casefold() for piece in pieces if piece]))
     return keys
 
 
@@ -160,7 +144,7 @@ def spellings(key: NameKey) -> tuple[str, ...]:
 
 _JOINT = re.compile(r"[-_.'\u2018\u2019\u02bc`]|::|__|--")
 _SPACE = re.compile(r"[ \t\u00a0]+")
-_SIGN = re.compile(r"\s*(?:&(?:amp;)?|\+)\s*")
+_SIGN = re.compile(r"\s*[&+]\s*")
 _SMALL = frozenset("a and at by de for in la of on plus the to".split())
 
 
@@ -175,47 +159,57 @@ def mentions(text: str, key: NameKey, cuts: Iterable[tuple[str, ...]] = ()) -> I
 
     *cuts* are the ways in which the key may fall into words (`("together", "ai")`).
     """
-    for number, line in _lines_with(text, _pattern(key, tuple(cuts))):
+    apostrophes = "'" in text or "\u2019" in text
+    for number, line in _lines_with(text, _pattern(key, tuple(cuts), apostrophes)):
         forms = [_distinct(line, window) for k in spellings(key) for window in _windows(line, k)]
         if forms:
             yield Mention(number, any(forms))
 
 
 @lru_cache(maxsize=256)
-def _pattern(key: NameKey, cuts: tuple[tuple[str, ...], ...]) -> re.Pattern[str]:
+def _pattern(key: NameKey, cuts: tuple[tuple[str, ...], ...], apostrophes: bool) -> re.Pattern[str]:
     """A fast net over lower-case text that lets no mention through its meshes."""
     gap = r"[^a-z0-9\n]{0,8}"
     spoken = {"and": rf"(?:and|{gap}&(?:amp;)?{gap})", "plus": rf"(?:plus|{gap}\+{gap})"}
-    spelled = re.escape(key)
-    for word, sign in spoken.items():
-        spelled = spelled.replace(word, sign)
-    apart = [gap.join(spoken.get(piece) or re.escape(piece) for piece in cut) for cut in cuts]
-    apostrophe = "['\u2019]?"
-    quoted = "".join(c + apostrophe for c in key[:2]) + key[2:-1] + apostrophe + key[-1:]
-    if len(key) > 3 and key.isalnum():
-        apart.append(quoted)
-    return re.compile("|".join([spelled, *apart]))
+
+    def spelled(piece: str) -> str:
+        return re.sub("and|plus", lambda word: spoken[word[0]], re.escape(piece))
+
+    nets = [gap.join(map(spelled, cut)) for cut in ((key,), *cuts)]
+    if apostrophes:
+        nets += [gap.join(map(_with_apostrophes, cut)) for cut in ((key,), *cuts)]
+    return re.compile("|".join(nets))
+
+
+def _with_apostrophes(piece: str) -> str:
+    """*piece* with room for an apostrophe where names have one: O'Reilly, L'Oréal, McDonald's."""
+    mark = "['\u2019]?"
+    if len(piece) < 3:
+        return re.escape(piece)
+    inner = mark.join(map(re.escape, piece[:3]))
+    return inner + re.escape(piece[3:-1]) + (mark + re.escape(piece[-1]) if piece[3:] else "")
 
 
 def _lines_with(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]]:
     """The folded lines in which *pattern* finds something, with their numbers."""
-    if text.isascii():
-        lowered = text.lower()
-        number, at = 1, 0
-        while match := pattern.search(lowered, at):
-            start = lowered.rfind("\n", 0, match.start()) + 1
-            end = lowered.find("\n", match.start())
-            end = len(text) if end < 0 else end
-            number += lowered.count("\n", at, start)
-            yield number, text[start:end]
-            number, at = number + 1, end + 1
-            if at > len(text):
-                return
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        folded = fold(line)
-        if pattern.search(folded.casefold()):
-            yield number, folded
+    lines = text.split("\n")
+    numbers = set(_line_numbers(text.encode("ascii", "replace").decode("ascii").lower(), pattern))
+    if not text.isascii():
+        foreign = (n for n, line in enumerate(lines, 1) if not line.isascii())
+        numbers |= {n for n in foreign if pattern.search(fold(lines[n - 1]).casefold())}
+    for number in sorted(numbers):
+        yield number, fold(lines[number - 1]).replace("&amp;", "&")
+
+
+def _line_numbers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
+    number, at = 1, 0
+    while match := pattern.search(text, at):
+        number += text.count("\n", at, match.start())
+        yield number
+        at = text.find("\n", match.start()) + 1
+        number += 1
+        if not at:
+            return
 
 
 def _windows(line: str, key: str) -> Iterator[list[_Token]]:
@@ -273,7 +267,7 @@ def _distinct(line: str, window: list[_Token]) -> bool:
     """
     if len(window) == 1:
         # "ing" and "ups" stand in code for many things; ING and UPS do not.
-        return len(window[0].text) > SHORT or window[0].text.isupper()
+        return len(window[0].text) > lexicon.SHORT_NAME or window[0].text.isupper()
     before, after = line[: window[0].start], line[window[-1].end :]
     written = line[window[0].start : window[-1].end]
     if re.search(r"[-_.]", written) or after[:1] in {"_", "("} or before.endswith("_"):
@@ -285,121 +279,4 @@ def _distinct(line: str, window: list[_Token]) -> bool:
 def within_sentence(before: str) -> bool:
     """Whether text that ends in *before* leads up to a name rather than to a kind of thing."""
     word = re.search(r"([A-Za-z][a-z'-]*),? $", before)
-    return word is not None and word[1].lower() not in _NO_NAME_AFTER
-
-
-# --- uses: ordinary words that name something -------------------------------------------------
-
-_TLDS = "com|org|net|io|ai|app|dev|co|cloud|tech|xyz|so|inc|eu|de|fr|uk|us|in|ch|nl|se|jp|cn|sh|me"
-_LABELS = r"((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+\.[A-Za-z]{2,24})"
-_HOSTS = (
-    re.compile(r"://(?:[^\s/@\"'<>]*@)?" + _LABELS),
-    re.compile(r"[A-Za-z0-9_.+-]@" + _LABELS),
-    re.compile(r"(?<![\w.@/$-])((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:com|ai))(?![\w(])"),
-    re.compile(r"(?<=[\"'`])((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + _TLDS + r"))(?=[\"'`/:])"),
-)
-_OWNER = re.compile(r"(?:github|gitlab|bitbucket|huggingface|hub\.docker)\.(?:com|co|org)/([\w-]+)")
-_SCOPE = re.compile(r"""["'`\s/]@([a-z0-9][a-z0-9-]*)/[a-z0-9]""")
-_CREDENTIAL = re.compile(
-    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
-    r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
-)
-_LEGAL_FORM = re.compile(
-    r",? (?:Inc|Corp|Corporation|GmbH|LLC|L\.L\.C|Ltd|Limited|PLC|plc|S\.A|N\.V|B\.V|AG|SE|Oyj|A/S)"
-    r"\b"
-)
-_CAPITALISED = re.compile(r"\b[A-Z][\w&'-]*(?: [A-Z][\w&'-]*){0,3}$")
-_NAMED = (*_HOSTS, _OWNER, _SCOPE, _CREDENTIAL)
-_SENTENCE = re.compile(
-    r"(?:^|[\s(])(?P<before>[a-z][a-z'-]+,? [a-z][a-z'-]*),? (?P<name>[A-Z][a-z]+)(?:'s)?"
-    r"(?=[.,;:!?)]?(?:$|\s))",
-    re.MULTILINE,
-)
-_OPENING = re.compile(  # "Detects Visa credit cards": the second word of a sentence
-    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+) (?P<name>[A-Z][a-z]+) (?=[a-z])", re.MULTILINE
-)
-_LIST = re.compile(r"\b[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
-_DISPLAY = re.compile(r"[:=]\s*[\"'](?P<name>[A-Z][A-Za-z]+)[\"']")
-_LABEL = re.compile(
-    r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner)"
-    r"[\"']?\s*$",
-    re.IGNORECASE,
-)
-_ACCENTED = re.compile(r"(?<![^\W\d_])[^\W\d_a-z]\w*[^\x00-\x7f]\w*")
-_DEFINITION = re.compile(
-    r"\b(?:class|struct|interface|enum|trait|type|object|record|message|typedef|namespace|module)"
-    r"\s+(?P<name>[A-Z][A-Za-z]*)\b"
-)
-_NO_NAME_AFTER = frozenset(
-    # After these a capital marks a class or a thing of that kind, not a name.
-    "a an the this that these those each every any some no one new same single its their his her"
-    " our your my another given current import class return returns raise raises throw throws"
-    " extends implements instanceof isinstance type struct enum interface case def func fn const"
-    " let var static public private final of-type".split()
-)
-_SECOND_LEVEL = frozenset("co com org net ac gov edu".split())
-
-
-def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
-    """Where *text* uses an ordinary word (or a compound of them) so that it names something.
-
-    Yields the kind of use, the key and the offset, in no particular order.
-    """
-    yield from _named(text)
-    for match in _DEFINITION.finditer(text):
-        yield from _telling(Use.DEFINED, match["name"], match.start("name"))
-    for match in _DISPLAY.finditer(text):
-        if _LABEL.search(text, max(0, match.start() - 30), match.start()):
-            yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    for pattern in (_SENTENCE, _OPENING):
-        for match in pattern.finditer(text):
-            if match["before"].split()[-1].rstrip(",").lower() not in _NO_NAME_AFTER:
-                yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    for match in _LIST.finditer(text):
-        yield from _listed(match)
-
-
-def _listed(match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int]]:
-    """A list of capitalised words names things when one of them is no word ("Supabase, Neon")."""
-    items = list(WORD.finditer(match[0]))
-    keys = [NameKey(fold(item[0]).casefold()) for item in items]
-    if any(not lexicon.is_ordinary(key) and not lexicon.is_compound(key) for key in keys):
-        for item in items:
-            if item[0] not in {"and", "or"}:
-                yield from _telling(Use.PROPER, item[0], match.start() + item.start())
-
-
-def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
-    for pattern in _NAMED:
-        for match in pattern.finditer(text):
-            word = registered_label(match[1]) if pattern in _HOSTS else match[1]
-            yield from _telling(Use.NAMED, word, match.start(1))
-    for form in _LEGAL_FORM.finditer(text):
-        if owner := _CAPITALISED.search(text, max(0, form.start() - 80), form.start()):
-            yield from _telling(Use.NAMED, owner[0], owner.start())
-    if not text.isascii():
-        for accented in _ACCENTED.finditer(text):  # "Nestlé" is a name where "nestle" is a verb
-            yield from _telling(Use.NAMED, accented[0], accented.start())
-
-
-def _telling(use: Use, word: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
-    key = NameKey("".join(WORD.findall(fold(word))).casefold())
-    if key and needs_distinction(key):
-        yield use, key, offset
-
-
-def needs_distinction(key: NameKey) -> bool:
-    """Whether a plain mention of *key* shows no name: it is short, ordinary, or made of words."""
-    return len(key) <= SHORT or lexicon.is_ordinary(key) or lexicon.is_compound(key)
-
-
-def registered_label(host: str) -> str:
-    """The label of *host* that was registered: ``together`` of ``api.together.ai``.
-
-    A short rule instead of the Public Suffix List, whose look-up is too slow for every URL of a
-    repository: an unknown two-level suffix costs a hit, it cannot make one.
-    """
-    labels = host.strip(".").split(".")
-    if len(labels) > 2 and labels[-2] in _SECOND_LEVEL and len(labels[-1]) == 2:
-        return labels[-3]
-    return labels[-2] if len(labels) > 1 else ""
+    return word is not None and word[1].lower() not in lexicon.NO_NAME_AFTER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -193,7 +194,6 @@ class Decision:
 
 
 def path_of(where: str) -> str:
-    """The file that *where* names (``src/a.py:7`` is ``src/a.py``); empty for no file."""
-    path, colon, line = where.rpartition(":")
-    place = path if colon and line.strip().isdecimal() else where
+    """The file that *where* names: ``src/a.py`` of ``src/a.py:7`` or ``src/a.py:7:3``."""
+    place = re.sub(r"(?<=.)(?::\s*\d+){1,2}\s*$", "", where, flags=re.DOTALL)
     return place.strip().removeprefix("./")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NewType
@@ -31,6 +32,12 @@ MAX_LENGTH = 200
 NameKey = NewType("NameKey", str)
 """A canonical key. Only this module makes one, so the type proves that a text was folded."""
 
+RESERVED_TOP_LEVEL = frozenset({"example", "invalid", "localhost", "test", "local"})
+"""RFC 2606, RFC 6761; ``local`` is RFC 6762's."""
+
+RESERVED_DOMAINS = frozenset({"example.com", "example.net", "example.org"})
+"""RFC 2606, section 3. Under them everybody's names may stand, so these are looked at."""
+
 GLUED_SUFFIXES = ("corporation", "corp", "gmbh", "inc", "llc", "ltd")
 """Legal forms that are also written onto a name in lower case (``acmecorp``)."""
 
@@ -39,16 +46,9 @@ _MORE_FORMS = ("PBC", "PJSC", "JSC", "UG", "OÜ")  # what cleanco does not know
 _SPOKEN = {"&": "and", "+": "plus"}
 _CAMEL_FORMS = frozenset({*GLUED_SUFFIXES, "incorporated", "limited", "plc", "company", "llp"})
 
-# A letter or digit of any script. Outside ASCII everything counts that is not punctuation, symbol
-# or space, marks included: Indic vowel signs are \W to `re`, but part of their word.
-_LETTER = (
-    r"A-Za-z0-9\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff"
-    r"\u3005-\u3007\u3031-\ua4ff\ua500-\ud7ff\uf900-\ufdff\ufe70-\ufefe\uff10-\uff19"
-    r"\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc\U00010000-\U0001efff\U00020000-\U000323af"
-)
-_APOSTROPHES = "'\u2018\u2019\u02bc\uff07`\u00b4"
-WORD = re.compile(f"[{_LETTER}]+")
-"""A run of letters and digits."""
+_APOSTROPHES = "'\u2018\u2019\u02bc\u0060\u00b4"
+WORD = re.compile(r"[A-Za-z0-9\x80-\U0010ffff]+")
+"""A run of letters and digits in folded text, where nothing else is left outside ASCII."""
 
 PART = re.compile(
     r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
@@ -59,12 +59,13 @@ PART = re.compile(
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+\.?")
 _LOCATOR = re.compile(
     r"""^(?:[a-z][a-z0-9+.-]*://)?      # scheme
-        (?:[^\s@/]*@)?                  # user
+        (?:(?P<user>[^\s@/]*)@)?        # user
         (?P<host>[^\s:/?\#@]+)          # host
-        (?::\d+)?(?:[/?\#]\S*)?$        # port, path""",
+        (?::\d+)?(?P<path>[/?\#]\S*)?$  # port, path""",
     re.VERBOSE | re.IGNORECASE,
 )
 _SCOPE = re.compile(r"^@(?P<scope>[^\s/@.]+)(?:/\S*)?$")
+_INITIALS = re.compile(r"\b(?:(?:\w{1,2}\.){2,}\w?|\w/\w\b)")  # S.p.A., A/S
 _SIGNS = str.maketrans(dict.fromkeys("\u2122\u00ae\u00a9\u2120", ""))  # ™ ® © ℠: no letters
 
 
@@ -102,8 +103,9 @@ def parse(surface: str) -> Name:
 def canonicalise(surface: str) -> NameKey:
     """Return *surface*'s key; empty when it holds no letter or digit."""
     text = fold(surface).strip()
-    label = _organisation_label(text)
-    words = _words(text if label is None else label)
+    if not any(map(str.isalnum, text)):
+        return NameKey("")
+    words = _words(_organisation_label(text)) or _words(text)
     return NameKey("".join(_without_legal_form(words)).casefold())
 
 
@@ -117,18 +119,38 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text
-    text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    text = "".join(c for c in text if not _invisible(c))
-    return WORD.sub(lambda run: _fold_run(run.group()), text)
+    plain = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_KINDS)
+    return WORD.sub(lambda run: _fold_run(run.group()), plain)
 
 
-def _invisible(char: str) -> bool:
-    return not char.isascii() and (
-        unicodedata.category(char) == "Cf"
-        or "\ufe00" <= char <= "\ufe0f"
-        or "\U000e0100" <= char <= "\U000e01ef"
-        or char in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
-    )
+class _Kinds(dict[int, str | int | None]):
+    """For `str.translate`: letters, digits and marks stay, what is invisible goes, apostrophes and
+    dashes become ASCII's, and all other signs outside ASCII become a space. Filled as it is used.
+    """
+
+    def __missing__(self, code: int) -> str | int | None:
+        char = chr(code)
+        category = unicodedata.category(char)
+        if code < 0x80:
+            kind: str | int | None = code
+        elif char in _APOSTROPHES:
+            kind = "'"
+        elif category == "Cf" or char in _FILLERS or (category == "Mn" and _is_selector(code)):
+            kind = None
+        elif category == "Pd":
+            kind = "-"
+        else:
+            kind = code if category[0] in "LMN" else " "
+        self[code] = kind
+        return kind
+
+
+_KINDS = _Kinds()
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+
+
+def _is_selector(code: int) -> bool:
+    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
 
 
 @lru_cache(maxsize=65536)
@@ -143,9 +165,12 @@ def _fold_run(run: str) -> str:
     plain = _without_accents(run)
     if plain.isascii():
         return plain
-    latin = [_latin_twin(c) for c in plain]
-    if all(latin) or re.search(r"[A-Za-z]", plain):
-        plain = "".join(twin or c for twin, c in zip(latin, plain, strict=True))
+    mixed = re.search(r"[A-Za-z]", plain) is not None
+    # A word of one foreign script has one key in both cases, though its cases look different.
+    latin = [_latin_twin(c if mixed else c.lower()) for c in plain]
+    if mixed or all(latin):
+        twins = zip(latin, plain, strict=True)
+        plain = "".join((t.upper() if c.isupper() else t) if t else c for t, c in twins)
     return unicodedata.normalize("NFC", plain)
 
 
@@ -165,16 +190,25 @@ def _without_accents(run: str) -> str:
 
 @cache
 def _latin_twin(char: str) -> str:
-    """The ASCII letters that *char*, or its capital, passes for (UTS 39); empty if none."""
+    """The ASCII letters that *char*, or else its capital, passes for (UTS 39); empty if none."""
     if char.isascii():
         return char
     for form in (char, char.upper()):
-        for twin in _confusables().get(form, ()):
-            bare = "".join(c for c in unicodedata.normalize("NFKD", twin["c"]) if c.isascii())
-            others = [c for c in twin["c"] if not c.isascii() and not unicodedata.combining(c)]
-            if not others and bare.isalpha() and len(bare) <= 2:
-                return bare if form == char else bare.lower()
+        twins = list(filter(None, (_ascii(twin["c"]) for twin in _confusables().get(form, ()))))
+        # "І" passes for "l" and for "I": the one of its own case is meant.
+        twins.sort(key=lambda twin: twin.isupper() != form.isupper())
+        if twins and form.isupper() and twins[0] == "l":
+            twins = ["I"]  # UTS 39 has one prototype for l, I and 1
+        if twins:
+            return twins[0] if form == char else twins[0].lower()
     return ""
+
+
+def _ascii(text: str) -> str:
+    """*text* without its marks, if that leaves one or two ASCII letters; else nothing."""
+    bare = [c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)]
+    letters = "".join(bare)
+    return letters if letters.isascii() and letters.isalpha() and len(letters) <= 2 else ""
 
 
 @cache
@@ -188,15 +222,38 @@ def _confusables() -> dict[str, list[dict[str, str]]]:
 # --- locate --------------------------------------------------------------------------------
 
 
-def _organisation_label(text: str) -> str | None:
-    """The label of a scope, host, address or URL that names the organisation, or None."""
+def reserved_rest(text: str) -> str | None:
+    """What stands around the reserved domain of a host, address or URL, as words: ``zorblatt`` of
+    ``zorblatt.example.com``; empty for the domain alone, None when the host is not reserved.
+    """
+    locator = _LOCATOR.match(text)
+    host = locator["host"].casefold().strip(".") if locator else ""
+    labels = host.split(".")
+    if not locator or not _HOST.fullmatch(host):
+        return None
+    if ".".join(labels[-2:]) in RESERVED_DOMAINS:
+        around = labels[:-2]
+    elif labels[-1] in RESERVED_TOP_LEVEL:
+        around = labels[:-1]
+    else:
+        return None
+    return " ".join(filter(None, (*around, locator["user"], locator["path"])))
+
+
+def _organisation_label(text: str) -> str:
+    """The label of a scope, host, address or URL that names the organisation; empty if none."""
+    if around := reserved_rest(text):
+        return around
     if scope := _SCOPE.match(text):
         return scope["scope"]
+    head, *rest = re.split(r",?\s+", text, maxsplit=1)
+    if rest and (form := _words(rest[0])) and _legal_form_length([[head], *form]) == len(form):
+        text = head  # "Acme.com, Inc."
     locator = _LOCATOR.match(text)
     if not locator or not _HOST.fullmatch(locator["host"]):
-        return None
+        return ""
     registered = public_suffixes().privatesuffix(locator["host"].casefold().strip("."))
-    return registered.partition(".")[0] if registered else None
+    return str(registered or "").partition(".")[0]
 
 
 @cache
@@ -219,7 +276,7 @@ def _words(text: str) -> list[list[str]]:
     """The words of a name, each as its sub-tokens; dotted initials are one word (``S.p.A.``)."""
     spoken = re.sub(r"[&+]", lambda sign: f" {_SPOKEN[sign.group()]} ", text)
     bare = re.sub(f"[{_APOSTROPHES}]", "", spoken)
-    initials = re.sub(r"\b(?:\w{1,2}\.){2,}\w?", lambda dots: dots.group().replace(".", ""), bare)
+    initials = _INITIALS.sub(lambda form: re.sub(r"[./]", "", form.group()).upper(), bare)
     return [parts(run) for run in WORD.findall(initials)]
 
 
@@ -254,10 +311,11 @@ def _legal_form_length(words: list[list[str]]) -> int:
 
 
 def _unglued(word: list[str]) -> list[str]:
-    last = word[-1]
+    """*word* without legal forms written onto it, as long as enough of it stays."""
+    glued = "".join(word)
     for suffix in GLUED_SUFFIXES:
-        if last.lower().endswith(suffix) and len("".join(word)) - len(suffix) >= _GLUED_STEM:
-            return [*word[:-1], last[: -len(suffix)]]
+        if glued.lower().endswith(suffix) and len(glued) - len(suffix) >= _GLUED_STEM:
+            return _unglued([glued[: -len(suffix)]])
     return word
 
 
@@ -267,10 +325,12 @@ def legal_forms() -> frozenset[tuple[str, ...]]:
     from cleanco.termdata import terms_by_country, terms_by_type
 
     terms = {t for table in (terms_by_type, terms_by_country) for ts in table.values() for t in ts}
-    forms = {tuple(_term_words(term)) for term in (*terms, *_MORE_FORMS)}
+    forms = {form for term in (*terms, *_MORE_FORMS) for form in _term_forms(term)}
     return frozenset(form for form in forms if form)
 
 
-def _term_words(term: str) -> list[str]:
-    spoken = fold(term).replace("&", " and ")
-    return ["".join(WORD.findall(word)).casefold() for word in spoken.split() if WORD.search(word)]
+def _term_forms(term: str) -> Iterator[tuple[str, ...]]:
+    """*term* as folded words: its dots taken out (``commv``), and as gaps (``comm v``)."""
+    spoken = fold(term).replace("&", " and ").casefold()
+    for written in (spoken, spoken.replace(".", " ")):
+        yield tuple("".join(WORD.findall(word)) for word in written.split() if WORD.search(word))

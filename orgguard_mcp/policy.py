@@ -51,7 +51,7 @@ def parse_policy(text: bytes) -> Policy:
     """
     try:
         document = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise _refusal("the document", str(error)) from error
     for key in document:
         if key not in _READERS:
@@ -87,16 +87,21 @@ def _reserved(place: str, value: Any) -> frozenset[NameKey]:
 
 
 def _classes(place: str, value: Any) -> Mapping[str, FileClass]:
+    from orgguard_mcp.fileclass import compile_pattern  # few policies have classes
+
     if not isinstance(value, dict):
         raise _refusal(place, f"expected a table, found {_kind(value)}")
     classes = {}
     for pattern, entry in value.items():
         at = f'{place}."{pattern}"'
+        name = _text(at, entry)
+        if name not in list(FileClass):
+            raise _refusal(at, f"expected one of {', '.join(FileClass)}")
         try:
-            classes[pattern] = FileClass(_text(at, entry))
+            compile_pattern(pattern)
         except ValueError as error:
-            known = ", ".join(FileClass)
-            raise _refusal(at, f"expected one of {known}") from error
+            raise _refusal(at, f"not a gitignore-style pattern: {error}") from error
+        classes[pattern] = FileClass(name)
     return MappingProxyType(classes)
 
 
@@ -105,7 +110,7 @@ def _number(low: float, high: float) -> Callable[[str, Any], float]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _refusal(place, f"expected a number, found {_kind(value)}")
         if not low <= value <= high:
-            raise _refusal(place, f"expected a number from {low:g} to {high:g}, found {value:g}")
+            raise _refusal(place, f"expected a number from {low:g} to {high:g}, found another")
         return float(value)
 
     return read

@@ -100,7 +100,7 @@ def consent(verdicts: Sequence[Verdict], *, dry_run: bool = False) -> Reply:
 def failed(error: OrgGuardError) -> Reply:
     """The reply when something could not be done: never an allow."""
     said = ". ".join(part for part in (error.message, error.cause, error.hint) if part)
-    return Reply(effect="deny", next=f"Do not write the name. {said}")
+    return Reply(effect="deny", next=f"Do not write the name. {visible(said, 1000)}")
 
 
 def text(reply: Reply) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 from orgguard_mcp.display import visible
@@ -11,7 +12,7 @@ from orgguard_mcp.model import Base, Verdict
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
     """One JSON object a line and name."""
-    return "".join(json.dumps(row(verdict), ensure_ascii=False) + "\n" for verdict in verdicts)
+    return "".join(json.dumps(row(verdict)) + "\n" for verdict in verdicts)
 
 
 def row(verdict: Verdict) -> dict[str, object]:
@@ -23,7 +24,7 @@ def row(verdict: Verdict) -> dict[str, object]:
         "basis": verdict.basis.value,
         "why": verdict.why,
         "evidence": [
-            {"path": place.path, "line": place.line, "class": place.file_class.value}
+            {"path": readable_path(place.path), "line": place.line, "class": place.file_class.value}
             for place in verdict.evidence
         ],
         "files": {kind.value: count for kind, count in verdict.files.items()},
@@ -32,12 +33,19 @@ def row(verdict: Verdict) -> dict[str, object]:
     }
 
 
+def readable_path(path: str) -> str:
+    """*path* as valid text: bytes that are no UTF-8 are shown as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def as_text(verdicts: Sequence[Verdict]) -> str:
     """For a reader at a terminal: the effect first, then why, then where."""
     lines: list[str] = []
     for verdict in verdicts:
         name = visible(verdict.name.surface)
-        lines.append(f"{verdict.effect.value:<5}  {name}: {verdict.basis.value}, {verdict.why}")
+        lines.append(
+            f"{verdict.effect.value:<5}  {name}: {verdict.basis.value}, {visible(verdict.why, 400)}"
+        )
         lines += [
             f"         {visible(str(place))} ({place.file_class.value})"
             for place in verdict.evidence
@@ -49,7 +57,8 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
 
 def base_line(base: Base) -> str:
     """The base in a few words: its short commit and how it was chosen."""
-    return f"{base.commit[:7]}, {base.reason}" if base.commit else base.reason
+    reason = visible(base.reason)
+    return f"{base.commit[:7]}, {reason}" if base.commit else reason
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Verdict]], str]] = {"human": as_text, "json": as_json}

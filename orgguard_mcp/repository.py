@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -112,6 +112,12 @@ class Repository:
             return self._given_base(ref, source)
         if upstream := self._upstream_default():
             return self._merge_base(upstream, f"upstream default branch {_short(upstream)}")
+        if self._git("for-each-ref", "--count=1", "refs/remotes/") or self.is_shallow():
+            raise RepositoryError(
+                "names were not checked: the upstream default branch is not in this clone",
+                cause="only other branches were fetched, and they may be the change itself",
+                hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
+            )
         for branch in self._local_defaults():
             if self.resolve(f"refs/heads/{branch}"):
                 reason = f"local default branch {branch} (no upstream)"
@@ -157,8 +163,7 @@ class Repository:
     def _upstream_default(self) -> str | None:
         """The default branch of the project's remote, as a full reference."""
         remotes = self._git("remote").decode().split()
-        known = [r for r in _REMOTES if r in remotes] or (remotes if len(remotes) == 1 else [])
-        for remote in known:
+        for remote in sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)):
             head = f"refs/remotes/{remote}/HEAD"
             target = self._git("symbolic-ref", "--quiet", head, check=False).decode().strip()
             for ref in (target, *(f"refs/remotes/{remote}/{branch}" for branch in _BRANCHES)):
@@ -206,8 +211,8 @@ class Repository:
         """The content of *path* in *commit*'s tree: None when it is not there, empty when it is
         no file or larger than `MAX_BLOB`.
         """
-        if "\n" in path:
-            return None
+        if "\n" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            return None  # git would read another object than a file of that path
         spec = os.fsencode(f"{commit}:{path}")
         with self._lock:
             if self._reader is None:
@@ -217,20 +222,20 @@ class Repository:
             except (OSError, ValueError) as error:
                 self._reader.close()
                 self._reader = None
-                raise RepositoryError(
-                    "names were not checked: git stopped reading objects", cause=str(error)
-                ) from error
+                raise _unreadable(str(error)) from error
 
     def sizes(self, oids: Sequence[str]) -> dict[str, int]:
-        """The size in bytes of each blob that the repository has."""
+        """The size in bytes of each of the blobs *oids*."""
         listed = self._git(
             "cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer",
             stdin="\n".join(oids).encode() + b"\n",
         )  # fmt: skip
-        rows = (row.split() for row in listed.decode().splitlines())
-        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
+        rows = [row.split() for row in listed.decode().splitlines()]
+        if any(not row[1].isdecimal() for row in rows):
+            raise _partial_clone("objects are missing")
+        return {row[0]: int(row[1]) for row in rows}
 
-    def blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Stream the content of *oids*, in their order, through one `cat-file` pipe."""
         process = self._popen("cat-file", "--batch", "--buffer")
         stdin, stdout = _pipes(process)
@@ -243,12 +248,13 @@ class Repository:
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
         try:
-            while header := stdout.readline():
-                oid, _, rest = header.decode().rstrip("\n").partition(" ")
-                if rest.startswith("blob "):
-                    data = stdout.read(int(rest[5:]))
-                    stdout.read(1)
-                    yield oid, data
+            for oid in oids:
+                kind, _, size = stdout.readline().decode().partition(" ")[2].partition(" ")
+                data = stdout.read(int(size)) if kind == "blob" else b""
+                if kind != "blob" or len(data) != int(size):
+                    raise _unreadable(f"object {oid}")
+                stdout.read(1)
+                yield oid, data
         finally:
             process.kill()
             stdout.close()
@@ -304,6 +310,8 @@ class _BlobReader:
             return None
         size = int(header.rpartition(b" ")[2])
         data = self._stdout.read(size)
+        if len(data) != size:
+            raise OSError("git cat-file ended")
         self._stdout.read(1)
         return data if size <= MAX_BLOB and b" blob " in header else b""
 
@@ -332,8 +340,25 @@ def scrubbed_environment() -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
+        "GIT_GRAFT_FILE": os.devnull,
         "LC_ALL": "C",
     }
+
+
+def _partial_clone(cause: str) -> RepositoryError:
+    return RepositoryError(
+        "names were not checked: the base's files are not in this clone",
+        cause=f"{cause}\nthis is a partial clone",
+        hint="run `git fetch --refetch --no-filter`, or clone without --filter",
+    )
+
+
+def _unreadable(cause: str) -> RepositoryError:
+    return RepositoryError(
+        "names were not checked: git could not read an object of the base",
+        cause=cause,
+        hint="run `git fsck`; a fresh clone mends a damaged one",
+    )
 
 
 def _short(ref: str) -> str:
@@ -355,4 +380,10 @@ def _git_error(args: tuple[str, ...], code: int, stderr: bytes) -> RepositoryErr
             cause=cause,
             hint="if you trust it, run `git config --global --add safe.directory <directory>`",
         )
-    return RepositoryError("names were not checked: git could not read the repository", cause=cause)
+    if "promisor" in said:
+        return _partial_clone(cause)
+    return RepositoryError(
+        "names were not checked: git could not read the repository",
+        cause=cause,
+        hint="run `git fsck`; a fresh clone mends a damaged one",
+    )

@@ -10,13 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from orgguard_mcp import names
-
-TOP_LEVEL = frozenset({"example", "invalid", "localhost", "test", "local"})
-"""RFC 2606, RFC 6761; ``local`` is RFC 6762's."""
-
-DOMAINS = ("example.com", "example.net", "example.org")
-"""RFC 2606, section 3."""
+from orgguard_mcp import lexicon, names
 
 NETWORKS = tuple(
     ipaddress.ip_network(block)
@@ -40,50 +34,52 @@ WORDS = frozenset(
 
 PLACEHOLDER = re.compile(
     r"(?:team|user|tenant|org|organisation|organization|customer|client|company|vendor|partner"
-    r"|account|project|workspace|group)[ _-]?(?:[a-z]|\d{1,4})",
+    r"|account|project|workspace|group)(?:[ _-][a-z]|[ _-]?\d{1,4})",
     re.IGNORECASE,
 )
 """The rule's own ``team_a``, ``user_1``, ``tenant_x``, and their like."""
 
-_MAILBOX = re.compile(r"[\w.+-]+@")
-_BARE_HOST = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*://)?(?:[^\s@/]*@)?([\w.-]+)(?::\d+)?(?:/\S*)?", re.IGNORECASE
+TECHNICAL = frozenset(
+    "api www cdn smtp imap ftp vpn git http https dev prod auth sso ssh url uri html json xml admin"
+    " app apps config async param params repo dns tcp udp sql oauth webhook webhooks".split()
 )
+"""Words that stand around reserved hosts and that no dictionary has."""
+
+_SCHEME, _TAIL = r"(?:[a-z][a-z0-9+.-]*://)?(?:[^\s@/]*@)?", r"(?::\d+)?(?:/\S*)?"
+_URL = re.compile(rf"{_SCHEME}(\[[0-9a-f:.%]+\]|[0-9a-f:.]+?){_TAIL}", re.IGNORECASE)
+_LOCALHOST = re.compile(rf"{_SCHEME}localhost{_TAIL}", re.IGNORECASE)
 
 
 def is_reserved(name: names.Name, extra: frozenset[names.NameKey] = frozenset()) -> bool:
     """Whether *name* is a reserved marker, or one of the policy's *extra* keys."""
     text = names.fold(name.surface).strip()
+    rest = names.reserved_rest(text)
+    if rest is not None:
+        return all(map(_says_nothing, rest.split()))
     return (
         name.key in WORDS
         or name.key in extra
         or PLACEHOLDER.fullmatch(text) is not None
         or _is_reserved_address(text)
-        or _is_reserved_host(text)
+        or _LOCALHOST.fullmatch(text) is not None
     )
 
 
-def _is_reserved_host(text: str) -> bool:
-    match = _BARE_HOST.fullmatch(text)
-    if not match:
-        return False
-    host = match[1].casefold().strip(".")
-    if "." not in host and not _MAILBOX.match(text):
-        return host in WORDS
-    return host.rpartition(".")[2] in TOP_LEVEL or any(
-        host == domain or host.endswith("." + domain) for domain in DOMAINS
-    )
+def _says_nothing(word: str) -> bool:
+    """Whether *word* beside a reserved host may name nobody: ``test`` of ``test@example.com``."""
+    if PLACEHOLDER.fullmatch(word):
+        return True
+    keys = [names.canonicalise(run) for run in names.WORD.findall(word)]
+    known = WORDS | TECHNICAL
+    return all(k in known or k.isdecimal() or lexicon.is_ordinary(k) for k in keys)
 
 
 def _is_reserved_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
-    except ValueError:
-        host, _, port = text.rpartition(":")
-        if not (host and port.isdecimal()):
-            return False
+    match = _URL.fullmatch(text)
+    for candidate in (text, match[1] if match else ""):
         try:
-            address = ipaddress.ip_address(host.strip("[]"))
+            address = ipaddress.ip_address(candidate.strip("[]").partition("%")[0])
         except ValueError:
-            return False
-    return any(address in network for network in NETWORKS if network.version == address.version)
+            continue
+        return any(address in network for network in NETWORKS if network.version == address.version)
+    return False

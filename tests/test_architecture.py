@@ -18,9 +18,11 @@ MODULES = {
 LAYERS = [
     {"errors"},
     {"names"},
-    {"reserved", "lexicon"},
+    {"lexicon"},
+    {"reserved"},
     {"model"},
-    {"policy", "fileclass", "mentions", "display", "consent", "repository"},
+    {"fileclass", "mentions", "uses", "display", "consent", "repository"},
+    {"policy"},
     {"storage.__init__", "storage.postings", "storage.ledger"},
     {"index"},
     {"guard"},

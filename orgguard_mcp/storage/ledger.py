@@ -52,6 +52,12 @@ CREATE UNIQUE INDEX one_answer ON decision (request_id) WHERE answer <> 'withdra
 CREATE UNIQUE INDEX one_withdrawal ON decision (request_id) WHERE answer = 'withdraw';
 CREATE TRIGGER decision_is_final BEFORE UPDATE ON decision
     BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
+CREATE TRIGGER decision_is_first BEFORE INSERT ON decision
+    WHEN EXISTS (
+        SELECT 1 FROM decision WHERE seq = NEW.seq OR
+        (request_id = NEW.request_id AND (answer = 'withdraw') = (NEW.answer = 'withdraw'))
+    )
+    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
 CREATE TRIGGER decision_stays BEFORE DELETE ON decision
     BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
 """
@@ -208,6 +214,7 @@ class Ledger:
         One guarded INSERT decides who was first; the loser gets the winner's decision back.
         """
         with self._errors("decided"), self._writing():
+            self.request(decision.request_id)
             decisions = self.decisions(decision.key)
             mine = [d for d in decisions if d.request_id == decision.request_id]
             last = mine[-1].answer if mine else None
@@ -233,14 +240,14 @@ class Ledger:
                 f" FROM decision {where} ORDER BY seq",
                 values,
             ).fetchall()
-        return [
-            Decision(
-                request_id=row[0], key=NameKey(row[1]), answer=Answer(row[2]),
-                scope=Scope(tuple(json.loads(row[3]))), reason=row[4], channel=row[5],
-                decided_by=row[6], decided_at=row[7],
-            )
-            for row in rows
-        ]  # fmt: skip
+            return [
+                Decision(
+                    request_id=row[0], key=NameKey(row[1]), answer=Answer(row[2]),
+                    scope=Scope(tuple(json.loads(row[3]))), reason=row[4], channel=row[5],
+                    decided_by=row[6], decided_at=row[7],
+                )
+                for row in rows
+            ]  # fmt: skip
 
     def decision_on(self, request_id: str) -> Decision | None:
         """The grant or refusal that *request_id* has, or None while it is open."""
@@ -274,7 +281,7 @@ class Ledger:
     def _errors(self, done: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
             raise LedgerError(
                 f"nothing was granted: the queue could not be {done}",
                 cause=f"{type(error).__name__}: {error}",
@@ -288,6 +295,6 @@ def _next_step(error: Exception, path: Path) -> str:
         return "another process holds the queue; try again in a moment"
     if "full" in text or "No space" in text:
         return "free disk space, then try again"
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+    if not isinstance(error, OSError | sqlite3.OperationalError):
         return f"the file is damaged: move {path} away and ask again (its decisions are lost)"
     return f"check that {path.parent} can be written"

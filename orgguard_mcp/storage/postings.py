@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from os import fsdecode, fsencode
 from pathlib import Path
+from typing import Literal
 
-FORMAT = 4
+FORMAT = 6
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
 Error = sqlite3.Error
@@ -52,12 +53,18 @@ class Postings:
         self._lock = threading.RLock()
         path.touch(mode=0o600)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        with self._lock:
+        try:
             # A cache: after a crash of the machine it may be lost, so it need not wait for disks.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = OFF")
             if self._version() != FORMAT:
                 self._create()
+        except UnicodeDecodeError as error:  # sqlite3 quotes a damaged schema that is no UTF-8
+            self._db.close()
+            raise sqlite3.DatabaseError("the schema is malformed") from error
+        except sqlite3.Error:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -154,7 +161,7 @@ class Postings:
         found: set[int] = set()
         with self._lock:
             for (ids,) in self._db.execute(query, (key, use)):
-                found.update(array("I", ids))
+                found.update(_numbers("I", ids))
         return found
 
     def known(self, keys: Sequence[str]) -> set[str]:
@@ -171,9 +178,7 @@ class Postings:
         query = "SELECT path FROM file WHERE tree = ? AND blob = ?"
         with self._lock:
             return [
-                fsdecode(path)
-                for blob in blobs
-                for (path,) in self._db.execute(query, (tree, blob))
+                _path(path) for blob in blobs for (path,) in self._db.execute(query, (tree, blob))
             ]
 
     def places(self, tree: int, key: str) -> list[str]:
@@ -181,12 +186,12 @@ class Postings:
         query = "SELECT files FROM place WHERE tree = ? AND key = ?"
         with self._lock:
             row = self._db.execute(query, (tree, key)).fetchone()
-            ids = array("Q", row[0]) if row else ()
+            ids = _numbers("Q", row[0]) if row else ()
             rows = (
                 self._db.execute("SELECT path FROM file WHERE id = ?", (number,)).fetchone()
                 for number in ids
             )
-            return [fsdecode(found[0]) for found in rows if found]
+            return [_path(found[0]) for found in rows if found]
 
     def extent(self, tree: int) -> tuple[int, str]:
         """How many files *tree* has, and what of it was not read."""
@@ -196,9 +201,22 @@ class Postings:
         return int(row[0]), str(row[1] or "")
 
 
+def _numbers(kind: Literal["I", "Q"], stored: object) -> Iterable[int]:
+    if isinstance(stored, bytes) and len(stored) % array(kind).itemsize == 0:
+        return array(kind, stored)
+    raise sqlite3.DatabaseError("a row is malformed")
+
+
+def _path(stored: object) -> str:
+    if isinstance(stored, bytes):
+        return fsdecode(stored)
+    raise sqlite3.DatabaseError("a row is malformed")
+
+
 def damaged(error: sqlite3.Error) -> bool:
     """Whether *error* says that the file itself is unusable, so that a new one mends it."""
-    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+    machine = ("locked", "busy", "full", "disk I/O", "unable to open", "readonly")
+    return not any(word in str(error) for word in machine)
 
 
 def remove(path: Path) -> None:

@@ -1,0 +1,166 @@
+"""How text uses ordinary words: which uses can only be a name, which read as one, which tell
+against it. Compounds of ordinary words and very short keys are looked at alike.
+
+Pure functions over text; the index notes the results, so that `target` in 400 files costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+
+from orgguard_mcp import lexicon
+from orgguard_mcp.names import WORD, NameKey, fold
+
+
+class Use(IntEnum):
+    """In which way a text uses an ordinary word."""
+
+    WORD = 0
+    """It occurs."""
+    NAMED = 1
+    """It can only be a name: a host, a credential, a package scope, "Block, Inc."."""
+    PROPER = 2
+    """It reads as a name: capitalised within a sentence, a quoted display name."""
+    DEFINED = 3
+    """The text defines a type of that name, so its capital says nothing."""
+
+
+_TLDS = "com|org|net|io|ai|app|dev|co|cloud|tech|xyz|so|inc|eu|de|fr|uk|us|in|ch|nl|se|jp|cn|sh|me"
+_LABELS = r"((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+\.[A-Za-z]{2,24})"
+_HOSTS = (
+    re.compile(r"://(?:[^\s/@\"'<>]*@)?" + _LABELS),
+    re.compile(r"[A-Za-z0-9_.+-]@" + _LABELS),
+    re.compile(r"(?<![\w.@/$-])((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:com|ai))(?![\w(])"),
+    re.compile(r"(?<=[\"'`])((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + _TLDS + r"))(?=[\"'`/:])"),
+)
+_OWNER = re.compile(r"(?<![\w.])(?:github|gitlab|bitbucket|huggingface)\.(?:com|co|org)/([\w-]+)")
+_SCOPE = re.compile(r"""["'`\s/]@([a-z0-9][a-z0-9-]*)/[a-z0-9]""")
+_CREDENTIAL = re.compile(
+    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
+    r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
+)
+_LEGAL_FORM = re.compile(
+    r",? (?:Inc|Corp|Corporation|GmbH|LLC|L\.L\.C|Ltd|Limited|PLC|plc|S\.A|N\.V|B\.V|AG|SE|Oyj|A/S)"
+    r"\b"
+)
+_CAPITALISED = re.compile(r"\b[A-Z][\w&'-]*(?: [A-Z][\w&'-]*){0,3}$")
+_NAMED = (*_HOSTS, _OWNER, _SCOPE, _CREDENTIAL)
+_SENTENCE = re.compile(
+    r"(?:^|[\s(])(?P<before>[a-z][a-z'-]+,? [a-z][a-z'-]*),? (?P<name>[A-Z][a-z]+)(?:'s)?"
+    r"(?=[.,;:!?)]?(?:$|\s))",
+    re.MULTILINE,
+)
+_OPENING = re.compile(  # "Detects Visa credit cards": the second word of a sentence
+    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+) (?P<name>[A-Z][a-z]+) (?=[a-z])", re.MULTILINE
+)
+_LIST = re.compile(r"\b[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
+_DISPLAY = re.compile(r"[:=]\s*[\"'](?P<name>[A-Z][A-Za-z]+)[\"']")
+_LABEL = re.compile(
+    r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner)"
+    r"[\"']?\s*$",
+    re.IGNORECASE,
+)
+_ACCENTED = re.compile(r"(?<![^\W\d_])(?:[A-Z][^\W\d_]*[\u00c0-\u024f]|[\u00c0-\u00de])[^\W\d_]*")
+_DEFINITION = re.compile(
+    r"\b(?:class|struct|interface|enum|trait|type|object|record|message|typedef|namespace|module)"
+    r"\s+(?P<name>[A-Z][A-Za-z]*)\b"
+)
+_NOBODY = frozenset(
+    # Stand-ins and roles in hosts, owners and credentials, and the sections of code hosts.
+    "your my our some other provider placeholder redacted generic test tests default master secret"
+    " example sample custom dummy fake mock vendor service external internal public private global"
+    " base main admin user users client server bot proxy auth access app apps alerting graph api"
+    " programmatic attacker evil malicious victim company corp customer domain site website host"
+    " hostname mail email login docs blog datasets models spaces orgs organizations settings"
+    " marketplace features repos search collections enterprise topics sponsors security raw static"
+    " cdn assets images upload uploads download downloads mysite yoursite yourcompany mycompany"
+    " yourdomain mydomain".split()
+)
+_TEMPLATE = re.compile(r"\.?[{<$%]|\.\*")  # a host that goes on as a template was cut within it
+_IMPORTS = ("from ", "import ", "use ", "export ", "using ", "include ")
+_LANGUAGE = frozenset(
+    # Types and constants of programming languages: capitalised everywhere, named after nobody.
+    "none true false null any optional union list dict set tuple final literal type self string"
+    " boolean number integer float double object array error exception promise function date map"
+    " path void unit result option vector iterator iterable sequence callable mapping".split()
+)
+_SECOND_LEVEL = frozenset("co com org net ac gov edu".split())
+
+
+def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
+    """Where *text* uses an ordinary word (or a compound of them) so that it names something.
+
+    Yields the kind of use, the key and the offset, in no particular order.
+    """
+    yield from _named(text)
+    for match in _DEFINITION.finditer(text):
+        yield from _telling(Use.DEFINED, match["name"], match.start("name"))
+    for match in _DISPLAY.finditer(text):
+        if _LABEL.search(text, max(0, match.start() - 30), match.start()):
+            yield from _telling(Use.PROPER, match["name"], match.start("name"))
+    for pattern in (_SENTENCE, _OPENING):
+        for match in pattern.finditer(text):
+            if match["before"].split()[-1].rstrip(",").lower() not in lexicon.NO_NAME_AFTER:
+                yield from _telling(Use.PROPER, match["name"], match.start("name"))
+    for match in _LIST.finditer(text):
+        yield from _listed(text, match)
+    if not text.isascii():
+        for match in _ACCENTED.finditer(text):  # "Nestlé" is a name where "nestle" is a verb
+            yield from _telling(Use.PROPER, match[0], match.start())
+
+
+def _host(host: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
+    """The registered label names somebody, and so does the whole of `together.ai`."""
+    label = registered_label(host)
+    if label.lower() not in _NOBODY:
+        yield from _telling(Use.NAMED, label, offset)
+        yield from _telling(Use.NAMED, label + host.rpartition(".")[2], offset)
+
+
+def _listed(text: str, match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int]]:
+    """A list of capitalised words names things when one of them is no word ("Supabase, Neon")."""
+    line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].lstrip()
+    if line.startswith(_IMPORTS):
+        return
+    items = list(WORD.finditer(match[0]))
+    keys = [NameKey(fold(item[0]).casefold()) for item in items]
+    if any(not lexicon.is_ordinary(key) and not lexicon.is_compound(key) for key in keys):
+        for item in items:
+            if item[0] not in {"and", "or"}:
+                yield from _telling(Use.PROPER, item[0], match.start() + item.start())
+
+
+def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
+    for pattern in _NAMED:
+        for match in pattern.finditer(text):
+            if match[1].lower() in _NOBODY or _TEMPLATE.match(text, match.end()):
+                continue
+            if pattern in _HOSTS:
+                yield from _host(match[1], match.start(1))
+            else:
+                yield from _telling(Use.NAMED, match[1], match.start(1))
+    for form in _LEGAL_FORM.finditer(text):
+        if owner := _CAPITALISED.search(text, max(0, form.start() - 80), form.start()):
+            yield from _telling(Use.NAMED, owner[0], owner.start())
+
+
+def _telling(use: Use, word: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
+    key = NameKey("".join(WORD.findall(fold(word))).casefold())
+    if use is Use.PROPER and key in _LANGUAGE:
+        return
+    if key and lexicon.needs_distinction(key):
+        yield use, key, offset
+
+
+def registered_label(host: str) -> str:
+    """The label of *host* that was registered: ``together`` of ``api.together.ai``.
+
+    A short rule instead of the Public Suffix List, whose look-up is too slow for every URL of a
+    repository: an unknown two-level suffix costs a hit, it cannot make one.
+    """
+    labels = host.strip(".").split(".")
+    if len(labels) > 2 and labels[-2] in _SECOND_LEVEL and len(labels[-1]) == 2:
+        return labels[-3]
+    return labels[-2] if len(labels) > 1 else ""
