@@ -5,7 +5,7 @@ variables, fixed dates. What a test sees is what it made.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def make_repo(tmp_path: Path) -> Iterator[Callable[..., Repo]]:
+def make_repo(tmp_path: Path) -> Callable[..., Repo]:
     """A factory of real repositories: `make_repo({"a.py": "…"})` has one commit on main."""
     count = 0
 
@@ -50,4 +50,4 @@ def make_repo(tmp_path: Path) -> Iterator[Callable[..., Repo]]:
             repo.commit(files)
         return repo
 
-    yield make
+    return make

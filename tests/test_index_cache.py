@@ -1,0 +1,283 @@
+"""The index's cache: it saves work, mends itself, and can never let a name through."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orgguard_mcp import index
+from orgguard_mcp.errors import OrgGuardError
+from orgguard_mcp.guard import Guard
+from orgguard_mcp.model import Basis, Effect
+from orgguard_mcp.storage.postings import FORMAT
+from tests.names import COINED, COINED_TOO, THIRD
+from tests.simulator import Repo
+
+MakeRepo = Callable[..., Repo]
+Counts = list[tuple[int, int]]
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def cache_of(repo: Repo) -> Path:
+    return repo.path / ".git" / "orgguard" / "index.sqlite3"
+
+
+def check(repo: Repo, name: str) -> tuple[Basis, list[str], Counts]:
+    """What the guard says, where it saw it, and what it had to read for that."""
+    counts: Counts = []
+    with Guard(repo.path) as guard:
+        guard.prepare(lambda done, total: counts.append((done, total)))
+        verdict = guard.check(name)
+    return verdict.basis, [str(place) for place in verdict.evidence], counts
+
+
+# --- only what is new -----------------------------------------------------------------------------
+
+
+def test_only_blobs_never_seen_are_read_when_the_base_moves(make_repo: MakeRepo) -> None:
+    repo = make_repo({f"f{n}.py": f"{n}\n" for n in range(7)})
+    assert check(repo, COINED)[2] == [(7, 7)]
+    assert check(repo, COINED)[2] == []
+    repo.commit({"f0.py": f"{COINED}\n", "moved.py": "1\n"})
+    assert check(repo, COINED) == (Basis.ESTABLISHED, ["f0.py:1"], [(1, 1)])
+    repo.git("checkout", "-q", "-B", "main", "HEAD~1")
+    assert check(repo, COINED) == (Basis.UNKNOWN, [], [])
+
+
+def test_name_that_left_the_base_is_established_no_more(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": f"{COINED}\n", f"{COINED_TOO}.py": "1\n"})
+    assert check(repo, COINED)[0] is check(repo, COINED_TOO)[0] is Basis.ESTABLISHED
+    repo.git("rm", "-q", "-r", ".")
+    repo.commit({"b.py": "2\n"})
+    assert check(repo, COINED)[0] is check(repo, COINED_TOO)[0] is Basis.UNKNOWN
+
+
+def test_cache_is_for_the_owners_eyes_alone(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": "1\n"})
+    before = os.umask(0)
+    try:
+        with Guard(repo.path) as guard:
+            guard.prepare()
+            state = cache_of(repo).parent
+            modes = {path.name: path.stat().st_mode & 0o777 for path in state.iterdir()}
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert {"index.sqlite3", "index.lock"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+# --- several processes ----------------------------------------------------------------------------
+
+
+def _build(directory: Path, at_once: object, results: object) -> None:
+    counts: Counts = []
+    with Guard(directory) as guard:
+        at_once.wait()  # type: ignore[attr-defined]  # a barrier
+        guard.prepare(lambda done, total: counts.append((done, total)))
+        verdict = guard.check(COINED)
+    results.put((counts[-1:], verdict.basis.value, [str(e) for e in verdict.evidence]))  # type: ignore[attr-defined]
+
+
+def test_processes_that_start_at_once_share_one_build(make_repo: MakeRepo) -> None:
+    repo = make_repo({f"f{n}.py": f"{COINED}\n{n}\n" for n in range(300)})
+    at_once, results = SPAWN.Barrier(6), SPAWN.Queue()
+    builders = [
+        SPAWN.Process(target=_build, args=(repo.path, at_once, results), daemon=True)
+        for _ in range(6)
+    ]
+    for builder in builders:
+        builder.start()
+    found = [results.get(timeout=60) for _ in builders]
+    for builder in builders:
+        builder.join()
+    built = [counts for counts, _, _ in found if counts]
+    assert built == [[(300, 300)]]
+    assert {basis for _, basis, _ in found} == {"established"}
+    assert len({tuple(evidence) for _, _, evidence in found}) == 1
+    with sqlite3.connect(cache_of(repo)) as cache:
+        assert cache.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert cache.execute("SELECT count(*) FROM blob").fetchone() == (300,)
+        assert cache.execute("SELECT count(*) FROM tree").fetchone() == (1,)
+    cache.close()
+
+
+def _build_and_die(directory: Path, at: int) -> None:
+    index._SEGMENT_BYTES = 1  # a transaction for each blob, as a large repository has many
+
+    def kill(done: int, total: int) -> None:
+        if done == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with Guard(directory) as guard:
+        guard.prepare(kill)
+
+
+def test_killed_build_goes_on_where_it_stopped(make_repo: MakeRepo) -> None:
+    files: dict[str, str | bytes] = {f"f{n}.py": f"{n}\n" for n in range(500)}
+    repo = make_repo({**files, "z.py": f"{COINED}\n"})
+    for at in (200, 100):  # of 501, then of the 301 that are left
+        builder = SPAWN.Process(target=_build_and_die, args=(repo.path, at))
+        builder.start()
+        builder.join()
+        assert builder.exitcode == -signal.SIGKILL
+    basis, evidence, counts = check(repo, COINED)
+    assert counts[-1] == (201, 201)
+    assert (basis, evidence) == (Basis.ESTABLISHED, ["z.py:1"])
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut to half": lambda data: data[: len(data) // 2],
+    "cut within the header": lambda data: data[:50],
+    "garbage": lambda data: random.Random(1).randbytes(len(data)),  # noqa: S311
+    "text": lambda _: b"this is no database\n" * 99,
+    "all zero after the header": lambda data: data[:100] + bytes(len(data) - 100),
+    "empty": lambda _: b"",
+    "schema no SQL": lambda data: data.replace(b"CREATE TABLE", b"CREATE TABEL"),
+    "schema no UTF-8": lambda data: data.replace(b"CREATE TABLE", b"CR\xc5ATE TABLE"[:12]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_cache_is_built_anew(make_repo: MakeRepo, damage: Callable[[bytes], bytes]) -> None:
+    repo = make_repo({"a.py": "1\n", "b.py": f"{COINED}\n"})
+    check(repo, COINED)
+    cache_of(repo).write_bytes(damage(cache_of(repo).read_bytes()))
+    assert check(repo, COINED)[:2] == (Basis.ESTABLISHED, ["b.py:1"])
+    assert check(repo, COINED_TOO)[0] is Basis.UNKNOWN
+    with sqlite3.connect(cache_of(repo)) as cache:
+        assert cache.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    cache.close()
+
+
+def alter(repo: Repo, *statements: str, values: tuple[object, ...] = ()) -> None:
+    with sqlite3.connect(cache_of(repo)) as cache:
+        for statement in statements:
+            cache.execute(statement, values)
+    cache.close()
+
+
+@pytest.mark.parametrize("version", [0, FORMAT - 1, FORMAT + 1, 999])
+def test_cache_of_another_format_is_built_anew(make_repo: MakeRepo, version: int) -> None:
+    repo = make_repo({"a.py": f"{COINED}\n"})
+    check(repo, COINED)
+    alter(repo, f"PRAGMA user_version = {version}", "CREATE TABLE other (x)")
+    assert check(repo, COINED) == (Basis.ESTABLISHED, ["a.py:1"], [(1, 1)])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE posting SET blobs = x'010203'",
+        "UPDATE posting SET blobs = 7",
+        "UPDATE file SET path = 7",
+        "UPDATE place SET files = x'01'",
+        "DROP TABLE posting",
+    ],
+)
+def test_row_of_the_wrong_kind_is_mended_or_an_error_never_a_crash(
+    make_repo: MakeRepo, statement: str
+) -> None:
+    repo = make_repo({"src/a.py": f"{COINED}\n"})
+    check(repo, COINED)
+    alter(repo, statement)
+    try:
+        assert check(repo, COINED)[0] in {Basis.ESTABLISHED, Basis.UNKNOWN}
+    except OrgGuardError as error:
+        assert error.hint  # noqa: PT017  # either is right
+
+
+def test_flipped_bits_hide_a_name_at_worst(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": f"{COINED}\n", "vendor/b.py": f"{THIRD}\n"})
+    check(repo, COINED)
+    intact = cache_of(repo).read_bytes()
+    chance = random.Random(7)  # noqa: S311
+    said = set()
+    for _ in range(60):
+        flipped = bytearray(intact)
+        for _ in range(chance.choice([1, 8, 64])):
+            # Past the schema's page: that one has its own tests.
+            flipped[chance.randrange(4096, len(flipped))] ^= 1 << chance.randrange(8)
+        cache_of(repo).write_bytes(flipped)
+        try:
+            with Guard(repo.path) as guard:
+                assert guard.check(COINED_TOO).effect is Effect.ASK
+                assert guard.check(THIRD).effect is Effect.ASK
+                said.add(guard.check(COINED).basis)
+        except OrgGuardError as error:
+            assert error.hint  # noqa: PT017
+    assert Basis.ESTABLISHED in said
+    assert said <= {Basis.ESTABLISHED, Basis.UNKNOWN}
+
+
+def test_object_that_git_cannot_read_never_passes_for_an_empty_one(make_repo: MakeRepo) -> None:
+    numbers = "".join(f"{n * n}\n" for n in range(3000))
+    repo = make_repo({"f0.py": f"{COINED}\n{numbers}", "f1.py": f"{THIRD}\n"})
+    oid = repo.git("rev-parse", "HEAD:f0.py")
+    loose = repo.path / ".git" / "objects" / oid[:2] / oid[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(loose.read_bytes()[:-12] + bytes(12))
+    for _ in range(2):  # and no half-read base is taken for a whole one later
+        try:
+            assert check(repo, THIRD)[0] is Basis.ESTABLISHED  # the readable rest, or an error
+        except OrgGuardError as error:
+            assert error.hint  # noqa: PT017
+
+
+# --- forgery --------------------------------------------------------------------------------------
+
+
+def forge_posting(repo: Repo, key: str) -> None:
+    ids = array("I", [1, 2, 3, 4]).tobytes()
+    for use in range(3):
+        alter(repo, f"INSERT OR REPLACE INTO posting VALUES (?, {use}, 0, ?)", values=(key, ids))
+
+
+def forge_path(repo: Repo, key: str, path: str) -> None:
+    row = (path.encode(),)
+    alter(repo, "INSERT INTO file SELECT 99, max(id), 1, ? FROM tree", values=row)
+    alter(
+        repo, "INSERT OR REPLACE INTO place SELECT max(id), ?, ? FROM tree",
+        values=(key, array("Q", [99]).tobytes()),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [COINED, "Target", "Harborfinch"])
+def test_forged_row_that_a_blob_holds_a_name_establishes_nothing(
+    make_repo: MakeRepo, name: str
+) -> None:
+    repo = make_repo({"a.py": "1\n", "b.py": "2\n"})
+    check(repo, name)
+    forge_posting(repo, name.casefold())
+    with Guard(repo.path) as guard:
+        assert guard.check(name).effect is Effect.ASK
+        assert guard.check(name).files  # the forgery was read
+
+
+@pytest.mark.parametrize(
+    "path", ["{}.py", "{}/../a.py", "./{}/../a.py", "src/../{}/../a.py", "../{}/a.py", "a.py/{}"]
+)
+def test_forged_path_establishes_nothing(make_repo: MakeRepo, path: str) -> None:
+    repo = make_repo({"a.py": "1\n", "src/b.py": "2\n"})
+    check(repo, COINED)
+    forge_path(repo, COINED.casefold(), path.format(COINED.casefold()))
+    assert check(repo, COINED)[:2] == (Basis.UNKNOWN, [])
+
+
+def test_cache_that_hides_the_attributes_does_not_lift_a_vendored_file(
+    make_repo: MakeRepo,
+) -> None:
+    repo = make_repo({".gitattributes": "lib/** linguist-vendored\n", "lib/a.js": f"{COINED}\n"})
+    assert check(repo, COINED)[0] is Basis.UNKNOWN
+    alter(repo, "DELETE FROM place WHERE key LIKE '%attributes%'")
+    assert check(repo, COINED)[0] is Basis.UNKNOWN
