@@ -2,7 +2,9 @@
 
 As a program it makes the calls that it reads as JSON lines, `{"tool": …, "arguments": …}`, and
 prints what happens as JSON lines: `{"event": "ready" | "progress" | "form" | "form-withdrawn" |
-"result" | "failure", …}`. It is no ancestor of the human's terminal, as in real life.
+"result" | "failure" | "cancelled" | "review", …}`. It is no ancestor of the human's terminal, as in
+real life; the tool `review` starts one beneath it all the same, `cancel` gives up every call in
+flight, and `form` says how forms are answered from now on.
 """
 
 from __future__ import annotations
@@ -11,13 +13,18 @@ import argparse
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
+import pexpect
 
 LEGACY, MODERN = "legacy", "auto"
 ERAS = [LEGACY, MODERN]
@@ -28,15 +35,17 @@ class Agent:
 
     def __init__(
         self, repo: Path, era: str, *, form: str | None = None, serve: list[str] | None = None,
-        **environment: str,
+        errors: Path | None = None, **environment: str,
     ) -> None:  # fmt: skip
         command = [sys.executable, "-m", "tests.agent", str(repo), era]
         command += ["--form", form] if form else []
         command += ["--serve", json.dumps(serve)] if serve else []
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            cwd=Path(__file__).parents[1], env=os.environ | environment,
-        )  # fmt: skip
+        with errors.open("ab") if errors else nullcontext() as stderr:
+            self._process = subprocess.Popen(  # the server inherits `errors` as its stderr too
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                cwd=Path(__file__).parents[1], env=os.environ | environment,
+            )  # fmt: skip
+        self.seen: list[dict[str, Any]] = []
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -54,7 +63,8 @@ class Agent:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
@@ -64,9 +74,13 @@ class Agent:
         self._process.stdout.close()
 
     def kill(self) -> None:
-        """Die without closing anything (SIGKILL)."""
+        """Die without closing anything (SIGKILL); the server may outlive it for a moment."""
         self._process.kill()
         self._process.wait()
+
+    def kill_server(self) -> None:
+        """Kill the server (SIGKILL) under the client's hands."""
+        os.kill(self.server_pid, signal.SIGKILL)
 
     @property
     def server_pid(self) -> int:
@@ -82,7 +96,11 @@ class Agent:
     def event(self, kind: str, seconds: float = 30) -> dict[str, Any]:
         """The next event of *kind*; others in between are passed over."""
         while True:
-            event = self._events.get(timeout=seconds)
+            try:
+                event = self._events.get(timeout=seconds)
+            except queue.Empty:
+                raise AssertionError(f"no {kind} within {seconds} s; saw {self.seen}") from None
+            self.seen.append(event)
             if event["event"] == kind:
                 return event
             if event["event"] == "exit":
@@ -92,12 +110,21 @@ class Agent:
         """The next result."""
         return self.event("result", seconds)
 
+    def waits(self) -> None:
+        """Wait until a call waits for the human: its question is committed."""
+        while not str(self.event("progress")["message"]).startswith("waiting for a human"):
+            pass
+
     def call(self, tool: str, **arguments: object) -> dict[str, Any]:
         """Make a call and return its structured result."""
         self.send(tool, **arguments)
         structured = self.result()["structured"]
         assert isinstance(structured, dict)
         return structured
+
+    def answer_forms(self, answer: str) -> None:
+        """Answer the forms that are up, and those to come, like this: see `--form`."""
+        self.send("form", answer=answer)
 
     def ask(self, name: str | list[str], where: str = "src/a.py:1", **words: str) -> dict[str, Any]:
         """Call request_consent and wait for its result."""
@@ -116,11 +143,13 @@ async def _main(options: argparse.Namespace) -> None:
     import psutil
     from mcp import Client, MCPError, StdioServerParameters
 
+    forms = _Forms(options.form)
+
     async def form(_: object, params: mcp_types.ElicitRequestParams) -> mcp_types.ElicitResult:
         shown = params.model_dump(mode="json", by_alias=True, exclude_none=True)
         _say("form", message=params.message, schema=shown.get("requestedSchema"))
         try:
-            return await _answer_form(options.form)
+            return await forms.answer()
         except anyio.get_cancelled_exc_class():
             _say("form-withdrawn")
             raise
@@ -159,24 +188,63 @@ async def _main(options: argparse.Namespace) -> None:
             _say("result", text="\n".join(texts), structured=result.structured_content,
                  is_error=result.is_error)  # fmt: skip
 
+        in_flight: set[anyio.CancelScope] = set()
+
+        async def cancellable(request: dict[str, Any]) -> None:
+            with anyio.CancelScope() as scope:
+                in_flight.add(scope)
+                await call(request)
+            in_flight.discard(scope)
+            if scope.cancelled_caught:
+                _say("cancelled")
+
         async with anyio.create_task_group() as tasks:
             async for line in anyio.wrap_file(sys.stdin):
                 request = json.loads(line)
-                if request["tool"] == "cancel":
-                    tasks.cancel_scope.cancel()
-                else:
-                    tasks.start_soon(call, request)
+                match request["tool"]:
+                    case "cancel":
+                        for scope in in_flight:
+                            scope.cancel()
+                    case "form":
+                        forms.become(request["arguments"]["answer"])
+                    case "review":
+                        tasks.start_soon(_review, options.repo)
+                    case _:
+                        tasks.start_soon(cancellable, request)
             tasks.cancel_scope.cancel()
 
 
-async def _answer_form(answer: str) -> Any:  # noqa: ANN401  # the SDK's type, imported late
-    import mcp_types
+async def _review(repo: str) -> None:
+    """Run a review on a pseudo-terminal beneath this process, as an agent's shell would."""
+    shown, status = await anyio.to_thread.run_sync(
+        partial(
+            pexpect.run, f"{sys.executable} -m orgguard_mcp review --no-wait --repo {repo}",
+            timeout=20, withexitstatus=True, encoding="utf-8",
+        )
+    )  # fmt: skip
+    _say("review", shown=shown, status=status)
 
-    if answer == "hang":
-        await anyio.sleep_forever()
-    action, _, decision = answer.partition(":")
-    content = {"decision": decision} if decision else ({} if action == "accept" else None)
-    return mcp_types.ElicitResult(action=action, content=content)
+
+class _Forms:
+    """How forms are answered: `ACTION` or `ACTION:DECISION`; `hang` waits for another word."""
+
+    def __init__(self, answer: str) -> None:
+        self._answer = answer
+        self._changed = anyio.Event()
+
+    def become(self, answer: str) -> None:
+        self._answer = answer
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def answer(self) -> Any:  # noqa: ANN401  # the SDK's type, imported late
+        import mcp_types
+
+        while self._answer == "hang":
+            await self._changed.wait()
+        action, _, decision = self._answer.partition(":")
+        content = {"decision": decision} if decision else ({} if action == "accept" else None)
+        return mcp_types.ElicitResult(action=action, content=content)
 
 
 if __name__ == "__main__":

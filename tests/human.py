@@ -6,32 +6,54 @@ Also a program, for answering beside other people's clients:
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
 
 import pexpect
 
-COMMAND = [sys.executable, "-m", "orgguard_mcp", "review"]
+COMMAND = [sys.executable, "-m", "orgguard_mcp"]
+HEADING = "An agent asks to write"
+IDLE = "No question is waiting"
 QUESTION = r"Write \"(?P<name>[^\r\n]*)\" in this public repository\? \[[^\]]*\] "
 
 
 class Human:
-    """One reviewer at one terminal. A context manager; leaves with `q`."""
+    """One human at one terminal, with `review` or another command. A context manager.
 
-    def __init__(self, repo: Path | str, *options: str, timeout: float = 20) -> None:
+    `emitted` has every character that the terminal got, typing echoed by it included.
+    """
+
+    def __init__(
+        self, repo: Path | str, *options: str, command: str = "review", timeout: float = 20,
+        **environment: str,
+    ) -> None:  # fmt: skip
         # In a session of its own, detached from whoever asks: see `detached`.
         self.terminal = pexpect.spawn(
             COMMAND[0],
-            [*COMMAND[1:], "--repo", str(repo), *options],
-            timeout=timeout, encoding="utf-8", dimensions=(50, 200), env=dict(os.environ),
+            [*COMMAND[1:], command, "--repo", str(repo), *options],
+            timeout=timeout, encoding="utf-8", dimensions=(50, 200), env=os.environ | environment,
         )  # fmt: skip
+        self._emitted = io.StringIO()
+        self.terminal.logfile_read = self._emitted
 
     def __enter__(self) -> Human:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.terminal.close(force=True)
+
+    @property
+    def emitted(self) -> str:
+        """Everything read from the terminal until now."""
+        return self._emitted.getvalue()
+
+    def leaves(self) -> int:
+        """Wait for the command's end and return its exit code."""
+        self.terminal.expect(pexpect.EOF)
+        self.terminal.wait()
+        return int(self.terminal.exitstatus)
 
     def sees(self, pattern: str) -> str:
         """Wait until *pattern* is on screen; return what came before it, and it."""
@@ -50,20 +72,28 @@ class Human:
     def grants(self, key: str = "y") -> str:
         """Grant the next question's name."""
         name = self.question()
+        self.confirms(name, key)
+        return name
+
+    def confirms(self, name: str, key: str = "y") -> None:
+        """Grant *name*, whose question is on screen."""
         self.types(key)
         self.sees("Type the name to allow it")
         self.types(name)
         self.sees("Allowed")
-        return name
 
     def refuses(self, reason: str = "") -> str:
         """Refuse the next question's name."""
         name = self.question()
+        self.declines(reason)
+        return name
+
+    def declines(self, reason: str = "") -> None:
+        """Refuse the name whose question is on screen."""
         self.types("n")
         self.sees("A word to the agent")
         self.types(reason)
         self.sees("Refused")
-        return name
 
 
 def main(repo: str, answer: str, seconds: str = "600") -> None:

@@ -100,11 +100,12 @@ class Ledger:
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
-                return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+            else:
+                return
 
     def _migrate(self) -> None:
         if self._version() == FORMAT:
