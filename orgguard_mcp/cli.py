@@ -147,9 +147,11 @@ def _pending(options: argparse.Namespace) -> int:
         requests = guard.ledger.pending()
     now = time.time()
     for request in requests:
-        name = visible(request.name.surface) if _may_reveal(options) else "(name hidden)"
-        places = ", ".join(visible(ask.where, 60) for ask in request.asks[:3])
-        _out(f"{request.id}  {name}  {ago(request.created_at, now)}  {places}")
+        shown = "(name hidden)"
+        if _may_reveal(options):  # places may hold the name, too
+            places = ", ".join(visible(ask.where, 60) for ask in request.asks[:3])
+            shown = f"{visible(request.name.surface)}  {places}"
+        _out(f"{request.id}  {ago(request.created_at, now):<10}  {shown}")
     waiting = plural(len(requests), "question")
     _say(f"{waiting} waiting; answer with `orgguard review`" if requests else "no question waiting")
     return CLEAN
@@ -165,11 +167,13 @@ def _log(options: argparse.Namespace) -> int:
         names = {d.request_id: guard.ledger.request(d.request_id).name.surface for d in decisions}
     for decision in decisions:
         when = datetime.fromtimestamp(decision.decided_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        name = visible(names[decision.request_id]) if _may_reveal(options) else "(name hidden)"
-        told = f'  "{visible(decision.reason)}"' if decision.reason else ""
         by = f"{visible(decision.decided_by, 40)} ({decision.channel})"
-        scope = f"  {visible(str(decision.scope))}" if decision.answer == "grant" else ""
-        _out(f"{when}  {decision.request_id}  {decision.answer:<8}  {name}{scope}  by {by}{told}")
+        shown = "(name hidden)"
+        if _may_reveal(options):  # scopes and reasons may hold the name, too
+            scope = f"  {visible(str(decision.scope))}" if decision.answer == "grant" else ""
+            told = f'  "{visible(decision.reason)}"' if decision.reason else ""
+            shown = f"{visible(names[decision.request_id])}{scope}{told}"
+        _out(f"{when}  {decision.request_id}  {decision.answer:<8}  by {by}  {shown}")
     return CLEAN
 
 

@@ -57,7 +57,11 @@ class Guard:
         self.repository = Repository(directory)
         self._ref = base
         self._preparing = threading.Lock()
-        self._view = self._look()
+        try:
+            self._view = self._look()
+        except BaseException:
+            self.repository.close()
+            raise
 
     @property
     def base(self) -> Base:

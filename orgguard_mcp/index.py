@@ -3,8 +3,9 @@
 Theory of operation. `prepare` tokenises every blob of the base's tree that no earlier base had and
 notes, per key, the blobs that hold it (`storage.postings`). `sightings` looks a key up there, but
 that only says where to look: a name is established when its mention is *seen* in the base's own
-objects, in a file whose class counts. So the cache may be stale, damaged or forged without a name
-being let through.
+objects, in a file whose class counts. So a stale, damaged or forged cache hides a name rather than
+lets one through. One judgement rests on the cache: in how many files an ordinary word, which only
+prose uses as a name, is used otherwise.
 
 Three kinds of key need more or less to be established:
 
@@ -78,6 +79,7 @@ class Index:
         self._path = repository.state_dir / "index.sqlite3"
         self._postings: Postings | None = None
         self._tree = 0
+        self._broken = False
 
     def close(self) -> None:
         """Close the cache."""
@@ -102,6 +104,8 @@ class Index:
             return
         try:
             with self._building():
+                if self._broken:
+                    self._discard()
                 try:
                     self._build(progress or _silent)
                 except postings.Error as error:
@@ -127,6 +131,7 @@ class Index:
             os.close(lock)
 
     def _discard(self) -> None:
+        self._broken = False
         self.close()
         postings.remove(self._path)
 
@@ -173,8 +178,8 @@ class Index:
         try:
             return self._sightings(key)
         except postings.Error:
-            self._discard()
             self._tree = 0
+            self._broken = True
             self.prepare()
             try:
                 return self._sightings(key)

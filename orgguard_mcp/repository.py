@@ -95,7 +95,14 @@ class Repository:
         never in a tree. Made private (0700) on first use.
         """
         path = self.common_dir / "orgguard"
-        path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RepositoryError(
+                "names were not checked: OrgGuard's own directory cannot be made",
+                cause=f"{path}: {error.strerror}",
+                hint=f"make {self.common_dir} writable, or move what is in the way",
+            ) from error
         return path
 
     # --- the base -----------------------------------------------------------------------------

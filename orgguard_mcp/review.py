@@ -105,16 +105,20 @@ class Review:
         announced = False
         try:
             while True:
+                seen = self._guard.ledger.version()  # before the look: what comes later wakes us
                 if open_requests := self._open():
                     self._settle(open_requests[0], len(open_requests))
                     announced = False
                 elif not self._wait:
                     return
-                elif not announced:
-                    self._terminal.show("No question is waiting. New ones appear here; q leaves.")
-                    announced = True
-                elif self._left():
-                    return
+                else:
+                    if not announced:
+                        self._terminal.show(
+                            "No question is waiting. New ones appear here; q leaves."
+                        )
+                        announced = True
+                    if self._left(seen):
+                        return
         except (EOFError, KeyboardInterrupt):
             self._terminal.show()
         except _Leave:
@@ -124,9 +128,8 @@ class Review:
         requests = self._guard.ledger.pending()
         return [r for r in requests if len(r.asks) > self._later.get(r.id, 0)]
 
-    def _left(self) -> bool:
-        """Wait for a change of the queue or a typed line; whether that line leaves."""
-        seen = self._guard.ledger.version()
+    def _left(self, seen: int) -> bool:
+        """Wait until the queue is another than *seen*, or a line is typed; whether that leaves."""
         while self._guard.ledger.version() == seen:
             if (typed := self._terminal.line(POLL_SECONDS)) is not None:
                 return typed.strip().lower() in {"q", "quit", "exit"}

@@ -41,6 +41,7 @@ from orgguard_mcp import agents, form, replies
 from orgguard_mcp.errors import IndexUnavailableError, OrgGuardError, UsageError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Ask, Asker, Basis, Request, Verdict
+from orgguard_mcp.names import parse
 from orgguard_mcp.policy import MAX_HOLD_SECONDS
 
 INSTRUCTIONS = (
@@ -307,6 +308,8 @@ def _names(name: str | list[str]) -> list[str]:
         raise UsageError(
             f"nothing was checked: {len(names)} names were passed, 1 to {MAX_NAMES} are taken"
         )
+    for one in names:
+        parse(one)  # all are readable before any is asked about
     return names
 
 

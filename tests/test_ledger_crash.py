@@ -18,8 +18,8 @@ import pytest
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Answer, Request
 from orgguard_mcp.storage.ledger import Ledger
-from tests.names import COINED
-from tests.test_ledger import an_ask, answer, ask
+from tests.names import COINED, COINED_TOO, THIRD
+from tests.test_ledger import SPAWN, an_ask, answer, ask
 
 KILLS = 60
 
@@ -74,6 +74,32 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> N
         assert set(said) <= asked | decided
         assert len(asked | decided) - len(set(said)) <= child + 1  # a commit not yet said, each
     assert sum(line.startswith("!") for line in said) > KILLS
+
+
+def _ask_and_leave(path: Path) -> None:
+    ledger = Ledger(path)
+    ask(ledger, COINED_TOO)
+    ledger.close()
+
+
+def test_second_opening_in_one_process_does_not_drop_the_firsts_locks(tmp_path: Path) -> None:
+    """Closing any descriptor of a file drops a process's POSIX locks on it: without them the next
+    process to leave takes itself for the last one, and deletes the log that the first writes to.
+    """
+    path = tmp_path / "ledger.sqlite3"
+    first, second = Ledger(path), Ledger(path)
+    ask(first, COINED)
+    other = SPAWN.Process(target=_ask_and_leave, args=(path,), daemon=True)
+    other.start()
+    other.join()
+    acknowledged = ask(first, THIRD)
+    with sqlite3.connect(path) as file:
+        stored = {row[0] for row in file.execute("SELECT id FROM request")}
+    file.close()
+    assert acknowledged.id in stored
+    assert len(stored) == 3
+    first.close()
+    second.close()
 
 
 # --- a full disk ----------------------------------------------------------------------------------

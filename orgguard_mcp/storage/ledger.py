@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orgguard_mcp import consent
@@ -79,8 +79,10 @@ class Ledger:
         self._path = path
         self._lock = threading.RLock()
         with self._errors("opened"):
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            os.close(descriptor)
+            # Never opened but to make it: closing any descriptor of a file drops all locks that
+            # this process holds on it, another Ledger's among them (fcntl(2)).
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )

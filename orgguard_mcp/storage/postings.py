@@ -7,6 +7,7 @@ says of a name is seen in the base's own objects before it counts.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from array import array
@@ -51,7 +52,8 @@ class Postings:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        path.touch(mode=0o600)
+        with suppress(FileExistsError):  # see Ledger: an open and close would drop locks
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             # A cache: after a crash of the machine it may be lost, so it need not wait for disks.
