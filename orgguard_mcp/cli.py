@@ -180,14 +180,18 @@ def _log(options: argparse.Namespace) -> int:
 def _withdraw(options: argparse.Namespace) -> int:
     from orgguard_mcp import agents
     from orgguard_mcp.display import visible
+    from orgguard_mcp.model import Answer
     from orgguard_mcp.review import CHANNEL, Terminal
 
     Terminal()  # an answer, like any other: from an interactive terminal only
     agents.refuse_agents()
     with _guard(options) as guard:
-        withdrawn = guard.withdraw(options.name, channel=CHANNEL)
+        decided = guard.decided(options.name)
+        agents.refuse_asker(decided)
+        for request in decided:
+            guard.decide(request, Answer.WITHDRAW, channel=CHANNEL)
     name = visible(options.name)
-    if not withdrawn:
+    if not decided:
         _say(f"nothing was withdrawn: no decision on {name} is in force")
         return FINDINGS
     _out(f"Withdrawn. {name} is undecided again.")

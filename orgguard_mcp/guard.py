@@ -196,13 +196,10 @@ class Guard:
         )  # fmt: skip
         return self.ledger.decide(decision)
 
-    def withdraw(self, surface: str, *, channel: str) -> list[Decision]:
-        """Withdraw every grant and refusal in force on a name; return the withdrawals."""
-        key = parse(surface).key
-        return [
-            self.decide(self.ledger.request(held.request_id), Answer.WITHDRAW, channel=channel)
-            for held in consent.in_force(self.ledger.decisions(key))
-        ]
+    def decided(self, surface: str) -> list[Request]:
+        """The requests about a name whose grant or refusal is in force: what can be withdrawn."""
+        held = consent.in_force(self.ledger.decisions(parse(surface).key))
+        return [self.ledger.request(decision.request_id) for decision in held]
 
 
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD, Basis.PENDING})

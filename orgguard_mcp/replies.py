@@ -110,7 +110,9 @@ def text(reply: Reply) -> str:
         status = reply.status if name.effect != "allow" else "granted"
         lead = status if reply.status else name.effect
         number = f" (id {name.id})" if name.id and name.basis == Basis.PENDING else ""
-        lines.append(f'{lead}{number}: "{visible(name.name)}": {name.basis}, {name.why}.')
+        lines.append(
+            f'{lead}{number}: "{visible(name.name)}": {name.basis}, {visible(name.why, 400)}.'
+        )
         if name.human_said:
             lines.append(f'The human says: "{visible(name.human_said, 500)}"')
         lines += [

@@ -96,7 +96,8 @@ class Desk:
         """The guard, at the newest base."""
         async with self._opening:
             if self._guard is None:
-                self._guard = await _in_thread(Guard, self._directory, self._base)
+                # Not to be abandoned: a guard that nobody holds would never be closed.
+                self._guard = await anyio.to_thread.run_sync(Guard, self._directory, self._base)
                 self._looked = time.monotonic()
             elif time.monotonic() - self._looked > STALE_SECONDS:
                 await _in_thread(self._guard.refresh)
@@ -164,11 +165,13 @@ def build(
     @asynccontextmanager
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
         desk = Desk(directory, base, dry_run=dry_run, hold=hold)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(desk.warm_up)
-            yield desk
-            tasks.cancel_scope.cancel()
-        desk.close()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.warm_up)
+                yield desk
+                tasks.cancel_scope.cancel()
+        finally:
+            desk.close()
 
     server: MCPServer[Desk] = MCPServer(
         "OrgGuard",
@@ -252,11 +255,11 @@ async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolRe
 
 async def request_consent(
     name: _Names,
+    ctx: _Context,
     where: Annotated[
         str | list[str],
-        Field(description="file:line, or commit message, branch, PR; a list goes with the names"),
-    ],
-    ctx: _Context,
+        Field(description="Needed: file:line, or commit message, branch, PR; one, or one a name"),
+    ] = "",
     excerpt: Annotated[str, Field(description="The line as it would be written")] = "",
     purpose: Annotated[str, Field(description="Why the change needs this very name")] = "",
 ) -> Annotated[CallToolResult, replies.Reply] | InputRequiredResult:
