@@ -176,6 +176,9 @@ class Index:
         if not self.base.commit:
             return Sightings(False, self.base.reason)
         try:
+            if not self._cache.has_tree(self._tree):  # others filled the cache with their bases
+                self._tree = 0
+                self.prepare()
             return self._sightings(key)
         except postings.Error:
             self._tree = 0
@@ -202,7 +205,8 @@ class Index:
         files = self._count([*places, *holding])
         shown = self._seen_paths(places, key, plain=plain)
         named = [] if plain else self._files(key, Use.NAMED)
-        together = [p for p in holding + self._files_with_all(cuts) if p not in set(named)]
+        seen = set(named)
+        together = [path for path in holding + self._files_with_all(cuts) if path not in seen]
         found = chain(
             self._search(named, lambda text: _used(text, key, Use.NAMED)),
             self._search(together, lambda text: _mentioned(text, key, cuts, plain)),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from orgguard_mcp.agents import MARKERS
+from tests.names import COINED
 from tests.simulator import Repo
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,3 +52,20 @@ def make_repo(tmp_path: Path) -> Callable[..., Repo]:
         return repo
 
     return make
+
+
+@pytest.fixture
+def project(make_repo: Callable[..., Repo]) -> Repo:
+    """A repository of one commit, that others are cloned from."""
+    return make_repo({"a.py": "1\n"})
+
+
+@pytest.fixture
+def fork(project: Repo, tmp_path: Path) -> Repo:
+    """A clone of *project*; both have gone on since."""
+    cloned = project.clone(tmp_path / "fork")
+    cloned.git("checkout", "-q", "-b", "feature")
+    cloned.commit({"mine.py": f"{COINED} = 1\n"})
+    project.commit({"theirs.py": "2\n"})
+    cloned.git("fetch", "-q")
+    return cloned

@@ -17,7 +17,7 @@ from orgguard_mcp import index
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Basis, Effect
-from orgguard_mcp.storage.postings import FORMAT
+from orgguard_mcp.storage.postings import FORMAT, TREES_KEPT
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
@@ -132,6 +132,16 @@ def test_killed_build_goes_on_where_it_stopped(make_repo: MakeRepo) -> None:
     basis, evidence, counts = check(repo, COINED)
     assert counts[-1] == (201, 201)
     assert (basis, evidence) == (Basis.ESTABLISHED, ["z.py:1"])
+
+
+def test_base_that_others_pushed_out_of_the_cache_is_read_again(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": f"{COINED}\n"})
+    with Guard(repo.path) as guard:
+        assert guard.check(COINED).basis is Basis.ESTABLISHED
+        for number in range(TREES_KEPT):
+            repo.commit({"b.py": f"{number}\n"})
+            check(repo, COINED_TOO)
+        assert guard.check(COINED).basis is Basis.ESTABLISHED
 
 
 # --- damage ---------------------------------------------------------------------------------------

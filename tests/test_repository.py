@@ -28,22 +28,6 @@ def oracle_merge_base(directory: Path, one: str, other: str) -> str:
         return str(repo.merge_base(one, other)[0].hexsha)
 
 
-@pytest.fixture
-def project(make_repo: MakeRepo) -> Repo:
-    return make_repo({"a.py": "1\n"})
-
-
-@pytest.fixture
-def fork(project: Repo, tmp_path: Path) -> Repo:
-    """A clone of *project*; both have gone on since."""
-    cloned = project.clone(tmp_path / "fork")
-    cloned.git("checkout", "-q", "-b", "feature")
-    cloned.commit({"mine.py": f"{COINED} = 1\n"})
-    project.commit({"theirs.py": "2\n"})
-    cloned.git("fetch", "-q")
-    return cloned
-
-
 # --- which commit is the base ---------------------------------------------------------------------
 
 

@@ -30,22 +30,6 @@ def tree_of(directory: Path, commit: str) -> Tree:
         return repository.tree(commit)
 
 
-@pytest.fixture
-def project(make_repo: MakeRepo) -> Repo:
-    return make_repo({"a.py": "1\n"})
-
-
-@pytest.fixture
-def fork(project: Repo, tmp_path: Path) -> Repo:
-    """A clone of *project*; both have gone on since."""
-    cloned = project.clone(tmp_path / "fork")
-    cloned.git("checkout", "-q", "-b", "feature")
-    cloned.commit({"mine.py": f"{COINED} = 1\n"})
-    project.commit({"theirs.py": "2\n"})
-    cloned.git("fetch", "-q")
-    return cloned
-
-
 # --- the tree -------------------------------------------------------------------------------------
 
 

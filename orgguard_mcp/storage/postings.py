@@ -24,7 +24,7 @@ FORMAT = 6
 Error = sqlite3.Error
 """What every method may raise, for callers that must not know the driver."""
 
-TREES_KEPT = 4
+TREES_KEPT = 16
 """Bases whose file lists are kept: branches and worktrees of one repository share the cache."""
 
 _SCHEMA = """
@@ -156,6 +156,12 @@ class Postings:
         with self._lock:
             row = self._db.execute("SELECT id FROM tree WHERE oid = ?", (oid,)).fetchone()
         return row[0] if row else None
+
+    def has_tree(self, tree: int) -> bool:
+        """Whether the file list number *tree* is still kept."""
+        with self._lock:
+            row = self._db.execute("SELECT 1 FROM tree WHERE id = ?", (tree,)).fetchone()
+        return row is not None
 
     def blobs(self, key: str, use: int) -> set[int]:
         """The blobs in which *key* stands with *use*."""
