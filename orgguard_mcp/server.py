@@ -248,8 +248,9 @@ async def check_name(
 
 
 async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolResult:
+    names = _names(name)
     guard = await ctx.request_context.lifespan_context.ready(ctx)
-    verdicts = [await _in_thread(guard.check, one, where) for one in _names(name)]
+    verdicts = [await _in_thread(guard.check, one, where) for one in names]
     return _result(replies.checked(verdicts))
 
 
@@ -295,6 +296,16 @@ async def _or_failure(work: Awaitable[_Result]) -> _Result | CallToolResult:
         return await work
     except OrgGuardError as error:
         return _result(replies.failed(error), is_error=True)
+    except BaseExceptionGroup as group:  # as a task group passes errors on
+        ours, others = group.split(OrgGuardError)
+        if ours is None or others is not None:
+            raise
+        return _result(replies.failed(_first(ours)), is_error=True)
+
+
+def _first(group: BaseExceptionGroup[OrgGuardError]) -> OrgGuardError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _result(reply: replies.Reply, *, is_error: bool = False) -> CallToolResult:

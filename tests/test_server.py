@@ -7,12 +7,14 @@ import gc
 import json
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psutil
 import pytest
 from mcp import Client
@@ -203,6 +205,43 @@ async def test_an_unusable_state_directory_is_told_and_does_not_end_the_server(
     async with serving(repo, era) as client:
         result = await client.call_tool("check_name", {"name": names.COINED})
     assert_says_all(result, "not checked", ".git/orgguard")
+
+
+@in_memory
+@both_eras
+async def test_an_index_that_cannot_be_built_is_told_and_never_allows(repo: Path, era: str) -> None:
+    (repo / ".git" / "orgguard" / "index.sqlite3").mkdir(parents=True)
+    async with serving(repo, era) as client:
+        result = await client.call_tool("check_name", {"name": names.COINED})
+    assert_says_all(result, "index of the base could not be built", "try again")
+
+
+@in_memory
+@both_eras
+async def test_a_queue_that_breaks_while_a_call_waits_is_told_and_never_allows(
+    make_repo: Callable[..., Repo], era: str
+) -> None:
+    repo = make_repo({".orgguard/policy.toml": "hold_seconds = 20\n"}).path
+    async with serving(repo, era) as client, anyio.create_task_group() as tasks:
+        waits = anyio.Event()
+        found: list[CallToolResult] = []
+
+        async def beat(_: float, __: float | None, message: str | None) -> None:
+            if str(message).startswith("waiting for a human"):
+                waits.set()
+
+        async def call() -> None:
+            arguments = {"name": names.COINED, "where": "a.py:1"}
+            found.append(
+                await client.call_tool("request_consent", arguments, progress_callback=beat)
+            )
+
+        tasks.start_soon(call)
+        with anyio.fail_after(20):
+            await waits.wait()
+        with closing(sqlite3.connect(repo / ".git" / "orgguard" / "ledger.sqlite3")) as direct:
+            direct.executescript("ALTER TABLE decision RENAME TO gone")
+    assert_says_all(found[0], "nothing was granted", "queue")
 
 
 def assert_says_all(result: CallToolResult, *parts: str) -> None:
