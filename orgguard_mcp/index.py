@@ -209,7 +209,7 @@ class Index:
         together = [path for path in holding + self._files_with_all(cuts) if path not in seen]
         found = chain(
             self._search(named, lambda text: _used(text, key, Use.NAMED)),
-            self._search(together, lambda text: _mentioned(text, key, cuts, plain)),
+            self._search(together, lambda text: _mentioned(text, key, cuts, plain=plain)),
         )
         evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
         if evidence:
@@ -227,7 +227,10 @@ class Index:
         files = self._count(holding)
         providers = [p for p in self._places(key) if _names_provider(p, key)]
         shown = self._seen_paths(providers, key, plain=True)
-        named = self._search(self._files(key, Use.NAMED), lambda t: _used(t, key, Use.NAMED))
+        named = chain(
+            self._search(self._files(key, Use.NAMED), lambda text: _used(text, key, Use.NAMED)),
+            *map(self._incorporated, mentions.incorporated(key)),
+        )
         evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
         if evidence:
             return _established("the base uses the word as a name", evidence, files)
@@ -244,6 +247,12 @@ class Index:
                 f"it is an ordinary word: of the {total} files that hold it, none uses it as a name"
             )
         return Sightings(False, why, (), files)
+
+    def _incorporated(self, spelling: NameKey) -> Iterator[Evidence]:
+        """Where an ordinary word stands with its legal form glued on: that is no word any more."""
+        return self._search(
+            self._files(spelling, Use.WORD), lambda text: _mentioned(text, spelling, [], plain=True)
+        )
 
     # --- from keys to files -------------------------------------------------------------------
 

@@ -140,6 +140,11 @@ def spellings(key: NameKey) -> tuple[str, ...]:
     return (key, *(key + suffix for suffix in GLUED_SUFFIXES)) if len(key) > 3 else (key,)
 
 
+def incorporated(key: NameKey) -> list[NameKey]:
+    """*key* with each legal form glued on that makes a name of a word; `inc` also increments."""
+    return [NameKey(spelling) for spelling in spellings(key)[1:] if not spelling.endswith("inc")]
+
+
 # --- mentions: what counts as evidence --------------------------------------------------------
 
 _JOINT = re.compile(r"[-_.'\u2018\u2019\u02bc`]|::|__|--")

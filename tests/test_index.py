@@ -242,6 +242,18 @@ def test_ordinary_word_used_as_a_name_is_established(
     assert (verdict.basis, places(verdict)) == (Basis.ESTABLISHED, [place])
 
 
+@pytest.mark.parametrize("text", ["deltacorp_client", "DeltaCorp", "deltagmbh", "Delta Corp. pays"])
+def test_ordinary_word_with_its_legal_form_is_a_name(make_repo: MakeRepo, text: str) -> None:
+    repo = make_repo({"a.py": f"delta = 1\n{text}\n", "b.py": "delta + delta\n"})
+    for name in ("Delta", "Deltacorp"):
+        assert check(repo, name).basis is Basis.ESTABLISHED
+
+
+def test_ordinary_word_that_is_incremented_is_no_name(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": "postinc = deltainc(1)\n"})
+    assert check(repo, "Delta").basis is Basis.COMMON_WORD
+
+
 def test_one_capital_among_many_ordinary_uses_is_too_little(make_repo: MakeRepo) -> None:
     plain: dict[str, str | bytes] = {f"s{n}.py": "the target is set\n" for n in range(9)}
     repo = make_repo({**plain, "a.md": "we ship it to Target now.\n"})
