@@ -80,11 +80,16 @@ def looks_encoded(run: str) -> bool:
 # --- words: what the index keeps --------------------------------------------------------------
 
 _LINKED = (
-    (re.compile(r"(?<![^\W_])([A-Z0-9][^\W_]*) ?&(?:amp;)? ?([A-Z0-9][^\W_]*)"), "and"),
-    (re.compile(r"(?<![^\W_])([A-Z0-9][^\W_]*)\+([A-Z][^\W_]*)"), "plus"),
-    (re.compile(r"(?<![^\W_])([^\W\d_]+)['\u2019]([^\W\d_]+)"), ""),
+    # Each begins with its sign, which a search finds fast; what stands before it comes second.
+    ("&", re.compile(r"&(?:amp;)?(?= ?[A-Z0-9])"), "and"),
+    ("+", re.compile(r"\+(?<=[^\W_].)(?=[A-Z])"), "plus"),
+    ("'", re.compile(r"'(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
+    ("\u2019", re.compile(r"\u2019(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
 )
-"""Runs that a sign makes one name of: ``H&M``, ``A+E``, ``L'Oréal``."""
+"""Signs that make one name of the runs beside them: ``H&M``, ``A+E``, ``L'Oréal``."""
+
+_RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?$")
+_RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
 _BREAK = bytes(b if chr(b).isalnum() or b >= 0x80 else 0x20 for b in range(256))
 
@@ -94,11 +99,20 @@ def word_keys(text: str) -> set[str]:
     keys: set[str] = set()
     for raw in set(text.encode("utf-8", "surrogatepass").translate(_BREAK).split()):
         keys.update(_raw_keys(raw))
-    for pattern, link in _LINKED:
-        for left, right in pattern.findall(text):
-            pieces = [*parts(fold(left))[-2:], link, *parts(fold(right))[:3]]
-            keys.update(joined_keys([piece.casefold() for piece in pieces if piece]))
+    for sign, pattern, link in _LINKED:
+        if sign in text:
+            for match in pattern.finditer(text):
+                keys.update(_linked_keys(text, match, link))
     return keys
+
+
+def _linked_keys(text: str, match: re.Match[str], link: str) -> tuple[str, ...]:
+    left = _RUN_BEFORE.search(text, max(0, match.start() - 41), match.start())
+    right = _RUN_AFTER.match(text, match.end())
+    if not left or not right or (link and left[1][0].islower()):
+        return ()
+    pieces = [*parts(fold(left[1]))[-2:], link, *parts(fold(right[1]))[:3]]
+    return joined_keys([piece.casefold() for piece in pieces if piece])
 
 
 @lru_cache(maxsize=1 << 18)
