@@ -45,6 +45,10 @@ _GENERATED = re.compile(
       | \.generated\.\w+$ | _generated\.\w+$ | \.freezed\.dart$ | ^zz_generated | \.svg$""",
     re.VERBOSE,
 )
+_CATALOGUE = re.compile(r"\.(po|pot|mo|xliff?|xlf|arb|strings|lproj|qm|tmx)$")
+_CATALOGUE_DIRS = frozenset("locale locales l10n translations".split())
+"""Translations repeat what the sources say; in other languages, other words look like names."""
+
 _TEST_DIRS = frozenset("test tests testing spec specs __tests__ testdata fixtures e2e".split())
 _TEST = re.compile(r"^(test_.*|conftest)\.py$|[._-](test|tests|spec)\.\w+$|_test\.\w+$")
 _DOC_DIRS = frozenset("doc docs documentation website".split())
@@ -124,6 +128,8 @@ def by_path(path: str) -> FileClass:
         return FileClass.LOCKFILE
     if not VENDORED_DIRS.isdisjoint(folders):
         return FileClass.VENDORED
+    if _CATALOGUE.search(name) or (is_data(name) and not _CATALOGUE_DIRS.isdisjoint(folders)):
+        return FileClass.GENERATED
     wheel = any(folder.endswith((".dist-info", ".egg-info")) for folder in folders)
     if wheel or _GENERATED.search(name) or not GENERATED_DIRS.isdisjoint(folders):
         return FileClass.GENERATED

@@ -148,3 +148,17 @@ def test_any_path_has_a_class(path: str) -> None:
 @given(paths)
 def test_whatever_lies_in_a_vendored_folder_establishes_nothing(path: str) -> None:
     assert not by_path(f"vendor/{path}").establishes
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("app/locale/de/LC_MESSAGES/django.po", GENERATED),
+        ("src/locales/fr.json", GENERATED),
+        ("web/app.xliff", GENERATED),
+        ("src/locales/index.ts", CODE),
+        ("locale.md", DOCS),
+    ],
+)
+def test_translations_are_generated_but_their_code_is_not(path: str, expected: FileClass) -> None:
+    assert by_path(path) is expected
