@@ -113,19 +113,24 @@ class Repository:
             return self._given_base(ref, source)
         if upstream := self._upstream_default():
             return self._merge_base(upstream, f"upstream default branch {_short(upstream)}")
-        if self._git("for-each-ref", "--count=1", "refs/remotes/") or self.is_shallow():
-            raise RepositoryError(
-                "names were not checked: the upstream default branch is not in this clone",
-                cause="only other branches were fetched, and they may be the change itself",
-                hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
-            )
+        if self._git("for-each-ref", "--count=1", "refs/remotes/"):
+            raise self._only_the_change()
         for branch in self._local_defaults():
             if self.resolve(f"refs/heads/{branch}"):
                 reason = f"local default branch {branch} (no upstream)"
                 return self._merge_base(f"refs/heads/{branch}", reason)
+        if self.is_shallow():
+            raise self._only_the_change()
         if commit := self.resolve("HEAD"):
             return Base(commit, "HEAD (no upstream and no default branch)", "HEAD")
         return Base("", "the repository has no commit yet: nothing is established")
+
+    def _only_the_change(self) -> RepositoryError:
+        return RepositoryError(
+            "names were not checked: the upstream default branch is not in this clone",
+            cause="only other branches were fetched, and they may be the change itself",
+            hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
+        )
 
     def _given_base(self, ref: str, source: str) -> Base:
         if ref.startswith("-"):

@@ -164,9 +164,12 @@ def test_linked_worktree_has_its_own_base_and_the_shared_state(fork: Repo, tmp_p
         assert linked.state_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_bare_clone_is_read_like_any_other(project: Repo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [["--bare"], ["--bare", "--depth=1"], ["--depth=1"]])
+def test_bare_or_shallow_clone_is_read_like_any_other(
+    project: Repo, tmp_path: Path, options: list[str]
+) -> None:
     project.commit({"b.py": f"{COINED}\n"})
-    bare = project.clone(tmp_path / "bare.git", "--bare")
+    bare = project.clone(tmp_path / "clone", *options)
     with Guard(bare.path) as guard:
         assert guard.base.commit == project.git("rev-parse", "main")
         assert guard.check(COINED).basis is Basis.ESTABLISHED
