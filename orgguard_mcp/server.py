@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, TypeVar
 
@@ -37,10 +37,11 @@ from mcp_types import (
 from mcp_types.version import is_version_at_least
 from pydantic import Field
 
-from orgguard_mcp import agents, form, replies
-from orgguard_mcp.errors import IndexUnavailableError, OrgGuardError, UsageError
+from orgguard_mcp import form, replies
+from orgguard_mcp.desk import Desk, beat, in_thread
+from orgguard_mcp.errors import OrgGuardError, UsageError
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Ask, Asker, Basis, Request, Verdict
+from orgguard_mcp.model import Ask, Basis, Request, Verdict
 from orgguard_mcp.names import parse
 from orgguard_mcp.policy import MAX_HOLD_SECONDS
 
@@ -57,12 +58,8 @@ INSTRUCTIONS = (
 
 CHANNEL = "elicitation"
 POLL_SECONDS = 0.1
-BEAT_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 """How long the terminal is waited for before a form that cannot be withdrawn is sent."""
-
-STALE_SECONDS = 1.0
-"""How long the base is taken for unmoved."""
 
 MAX_NAMES = 50
 MAX_WORDS = 2000
@@ -74,83 +71,6 @@ MAX_FIELDS = 4
 _MODERN = "2026-07-28"
 _FORM_KEY = "orgguard-"
 _Result = TypeVar("_Result")
-
-
-class Desk:
-    """What the tools share: the guard, opened and prepared in the background."""
-
-    def __init__(
-        self, directory: str, base: str | None, *, dry_run: bool, hold: float | None
-    ) -> None:
-        self.dry_run = dry_run
-        self._hold = hold
-        self._directory = directory
-        self._base = base
-        self._guard: Guard | None = None
-        self._opening = anyio.Lock()
-        self._looked = 0.0
-        self._read = (0, 0)
-        self._asker = agents.asking_client()
-
-    async def guard(self) -> Guard:
-        """The guard, at the newest base."""
-        async with self._opening:
-            if self._guard is None:
-                # Not to be abandoned: a guard that nobody holds would never be closed.
-                self._guard = await anyio.to_thread.run_sync(Guard, self._directory, self._base)
-                self._looked = time.monotonic()
-            elif time.monotonic() - self._looked > STALE_SECONDS:
-                await _in_thread(self._guard.refresh)
-                self._looked = time.monotonic()
-            return self._guard
-
-    def hold(self, guard: Guard) -> float:
-        """Seconds for which a call is held: this server's own, else the policy's."""
-        return guard.policy.hold_seconds if self._hold is None else self._hold
-
-    async def warm_up(self) -> None:
-        """Build the index before anybody asks; a failure is told to those who ask."""
-        try:
-            guard = await self.guard()
-            await _in_thread(guard.prepare, self._progress)
-        except OrgGuardError:
-            pass
-
-    def _progress(self, done: int, total: int) -> None:
-        self._read = (done, total)
-
-    async def ready(self, context: Context[Any, Any]) -> Guard:
-        """The guard with its index built, waited for with progress beats.
-
-        Raises `IndexUnavailableError` when that takes longer than a request may be held.
-        """
-        guard = await self.guard()
-        if guard.ready:
-            return guard
-        hold = self.hold(guard)
-        with anyio.move_on_after(max(hold, GRACE_SECONDS)):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_beat, context, hold, "reading the base")
-                await _in_thread(guard.prepare, self._progress)
-                tasks.cancel_scope.cancel()
-        if not guard.ready:
-            done, total = self._read
-            raise IndexUnavailableError(
-                f"the name was not checked: the base is still being read ({done} of {total} files)",
-                hint="call again in a few seconds, and do not write the name meanwhile",
-            )
-        return guard
-
-    def asker(self, context: Context[Any, Any]) -> Asker:
-        """The client that calls, as it names itself, and its process."""
-        params = context.session.client_params
-        label = f"{params.client_info.name} {params.client_info.version}" if params else ""
-        return Asker(label[:MAX_WORDS], self._asker.pid, self._asker.started)
-
-    def close(self) -> None:
-        """Let go of files and processes."""
-        if self._guard:
-            self._guard.close()
 
 
 def build(
@@ -203,8 +123,21 @@ def run(
             cause=f"it must be from 0 to {MAX_HOLD_SECONDS:g} seconds",
         )
     chosen = directory or os.environ.get("CLAUDE_PROJECT_DIR") or "."
-    build(chosen, base, dry_run=dry_run or _dry_environment(), hold=hold).run("stdio")
+    server = build(chosen, base, dry_run=dry_run or _dry_environment(), hold=hold)
+    # A client that is gone in mid-answer is no error of the server's: its questions are stored.
+    with _suppress_group(BrokenPipeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        server.run("stdio")
     return 0
+
+
+@contextmanager
+def _suppress_group(*kinds: type[Exception]) -> Iterator[None]:
+    """`contextlib.suppress` for errors that come in groups (Python 3.12's own does that)."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if others := group.split(kinds)[1]:
+            raise others from group
 
 
 def _dry_environment() -> bool:
@@ -249,8 +182,8 @@ async def check_name(
 
 async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolResult:
     names = _names(name)
-    guard = await ctx.request_context.lifespan_context.ready(ctx)
-    verdicts = [await _in_thread(guard.check, one, where) for one in names]
+    guard = await ctx.request_context.lifespan_context.ready(ctx.report_progress)
+    verdicts = [await in_thread(guard.check, one, where) for one in names]
     return _result(replies.checked(verdicts))
 
 
@@ -274,20 +207,25 @@ async def _request(
 ) -> CallToolResult | InputRequiredResult:
     placed = _placed(name, where)
     desk = ctx.request_context.lifespan_context
-    guard = await desk.ready(ctx)
+    guard = await desk.ready(ctx.report_progress)
     if desk.dry_run:
-        verdicts = [await _in_thread(guard.check, one, place) for one, place in placed]
+        verdicts = [await in_thread(guard.check, one, place) for one, place in placed]
         return _result(replies.consent(verdicts, dry_run=True))
-    asker, now = desk.asker(ctx), time.time()
+    asker, now = desk.asker(_client_name(ctx)), time.time()
     verdicts = [
-        await _in_thread(guard.request, one, [Ask(place, *words, asker, now)])
+        await in_thread(guard.request, one, [Ask(place, *words, asker, now)])
         for one, place in placed
     ]
     if waiting := _waiting(verdicts):
         if question := await _settle(ctx, guard, waiting, desk.hold(guard)):
             return question
-        verdicts = [await _in_thread(guard.check, one, place) for one, place in placed]
+        verdicts = [await in_thread(guard.check, one, place) for one, place in placed]
     return _result(replies.consent(verdicts))
+
+
+def _client_name(ctx: _Context) -> str:
+    params = ctx.session.client_params
+    return f"{params.client_info.name} {params.client_info.version}"[:MAX_WORDS] if params else ""
 
 
 async def _or_failure(work: Awaitable[_Result]) -> _Result | CallToolResult:
@@ -377,7 +315,9 @@ async def _race(
     """Wait for the queue and, if told, a form; whoever is first ends the other."""
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_beat, ctx, seconds, "waiting for a human: `orgguard review`")
+            tasks.start_soon(
+                beat, ctx.report_progress, seconds, "waiting for a human: `orgguard review`"
+            )
             if elicit:
                 tasks.start_soon(_ask_client, ctx, guard, waiting)
             while await _open_requests(guard, waiting):  # noqa: ASYNC110  # another process decides
@@ -390,14 +330,7 @@ async def _open_requests(guard: Guard, waiting: list[str]) -> list[Request]:
         ledger = guard.ledger
         return [ledger.request(one) for one in waiting if not ledger.decision_on(one)]
 
-    return await _in_thread(undecided)
-
-
-async def _beat(ctx: _Context, seconds: float, message: str) -> None:
-    started = time.monotonic()
-    while True:
-        await ctx.report_progress(time.monotonic() - started, seconds, message)
-        await anyio.sleep(BEAT_SECONDS)
+    return await in_thread(undecided)
 
 
 async def _ask_client(ctx: _Context, guard: Guard, waiting: list[str]) -> None:
@@ -421,7 +354,7 @@ async def _take(guard: Guard, waiting: list[str], answer: ElicitResult) -> None:
     meaning = form.meaning(answer.content) if answer.action == "accept" else None
     if meaning:
         for request in await _open_requests(guard, waiting):
-            await _in_thread(lambda one=request: guard.decide(one, meaning, channel=CHANNEL))
+            await in_thread(lambda one=request: guard.decide(one, meaning, channel=CHANNEL))
 
 
 # --- the form --------------------------------------------------------------------------------
@@ -443,8 +376,3 @@ def _forms(requests: Sequence[Request]) -> InputRequiredResult:
             for request in requests
         }
     )
-
-
-async def _in_thread(call: Callable[..., _Result], *args: object) -> _Result:
-    """Run a blocking call beside the event loop; a cancelled caller does not wait for it."""
-    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)

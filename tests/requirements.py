@@ -127,6 +127,7 @@ CLAUSES: dict[str, Clause] = {
         (
             "test_end_to_end::test_a_question_outlives_its_killed_client",
             "test_end_to_end::test_a_question_outlives_its_killed_server",
+            "test_end_to_end::test_a_client_that_dies_while_it_waits_leaves_no_server_and_no_noise",
             "test_end_to_end::test_a_cancelled_call_leaves_its_question_in_the_queue",
             "test_end_to_end::test_a_client_may_start_a_server_for_every_call",
             "test_end_to_end::test_a_withdrawn_name_is_undecided_again",

@@ -27,7 +27,8 @@ LAYERS = [
     {"index"},
     {"guard"},
     {"report", "replies", "form", "agents"},
-    {"review", "server"},
+    {"review", "desk"},
+    {"server"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orgguard_mcp.guard import Guard
@@ -276,3 +277,17 @@ def test_a_running_server_follows_a_base_that_moves(
             assert time.monotonic() < deadline, "the server never saw the new base"
         assert answer["base"] == commit
         assert answer["names"][0]["basis"] == "established"
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_client_that_dies_while_it_waits_leaves_no_server_and_no_noise(
+    repo: Path, tmp_path: Path, era: str
+) -> None:
+    errors = tmp_path / "errors"
+    with Agent(repo, era, errors=errors) as agent:
+        agent.send("request_consent", name=names.COINED, where="src/a.py:1")
+        agent.waits()
+        server = psutil.Process(agent.server_pid)
+        agent.kill()
+        server.wait(20)
+    assert "Traceback" not in errors.read_text()
