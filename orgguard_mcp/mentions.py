@@ -211,8 +211,11 @@ def _with_apostrophes(piece: str) -> str:
 
 def _lines_with(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]]:
     """The folded lines in which *pattern* finds something, with their numbers."""
+    plain = text if text.isascii() else text.encode("ascii", "replace").decode("ascii")
+    numbers = set(_line_numbers(plain.lower(), pattern))
+    if not numbers and text.isascii():
+        return
     lines = text.split("\n")
-    numbers = set(_line_numbers(text.encode("ascii", "replace").decode("ascii").lower(), pattern))
     if not text.isascii():
         foreign = (n for n, line in enumerate(lines, 1) if not line.isascii())
         numbers |= {n for n in foreign if pattern.search(fold(lines[n - 1]).casefold())}
