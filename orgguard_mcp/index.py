@@ -241,11 +241,10 @@ class Index:
                 if evidence := tuple(islice(prose, MAX_EVIDENCE)):
                     return _established("the base reads it as a name", evidence, files)
         total = sum(files.values())
-        why = "it is an ordinary word, and the base does not use it as a name"
+        why = "the base does not use this word as a name"
         if total:
-            why = (
-                f"it is an ordinary word: of the {total} files that hold it, none uses it as a name"
-            )
+            verb = "holds" if total == 1 else "hold"
+            why = f"{plural(total, 'file')} {verb} the word, none as a name"
         return Sightings(False, why, (), files)
 
     def _incorporated(self, spelling: NameKey) -> Iterator[Evidence]:

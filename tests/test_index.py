@@ -211,7 +211,7 @@ def test_ordinary_word_in_ordinary_use_is_asked_about(make_repo: MakeRepo, name:
     })  # fmt: skip
     verdict = check(repo, name)
     assert (verdict.basis, verdict.effect) == (Basis.COMMON_WORD, Effect.ASK)
-    assert verdict.why.startswith("it is an ordinary word: of the 2 files that hold it, none")
+    assert verdict.why.startswith("2 files hold the word, none as a name")
     assert verdict.evidence == ()
 
 
