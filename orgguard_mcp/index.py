@@ -141,16 +141,16 @@ class Index:
         tree_id = self._repository.tree_id(self.base.commit)
         if self._postings.tree(tree_id) is None:
             tree = self._repository.tree(self.base.commit)
-            large = self._read_blobs(self._postings, [e.oid for e in tree.files], progress)
+            large = self._read_blobs(self._postings, _limits(tree), progress)
             unread = _unread(len(tree.submodules), large)
             self._postings.add_tree(tree_id, *_tree_rows(tree), unread)
         self._tree = self._postings.tree(tree_id) or 0
 
-    def _read_blobs(self, cache: Postings, oids: list[str], progress: Progress) -> int:
-        """Bring the blobs *oids* into the cache; return how many are too large to be read."""
-        missing = cache.missing(oids)
+    def _read_blobs(self, cache: Postings, limits: dict[str, int], progress: Progress) -> int:
+        """Bring the blobs of *limits* into the cache; return how many are larger than theirs."""
+        missing = cache.missing(limits)
         sizes = self._repository.sizes(missing) if missing else {}
-        wanted = [oid for oid in missing if sizes.get(oid, MAX_BLOB + 1) <= MAX_BLOB]
+        wanted = [oid for oid in missing if sizes[oid] <= limits[oid]]
         segment: dict[str, set[tuple[str, int]]] = {}
         held = 0
         for done, (oid, data) in enumerate(self._repository.blobs(wanted), 1):
@@ -200,13 +200,15 @@ class Index:
 
     def _coined(self, key: NameKey, *, plain: bool) -> Sightings:
         places = [p for s in mentions.spellings(key) for p in self._places(s)]
-        cuts = self._cuts(key)
+        # Names of ordinary words are indexed as phrases: their words stand in too many files.
+        cuts = self._cuts(key) if plain else lexicon.compounds(key)
         holding = self._files(key, Use.WORD)
         files = self._count([*places, *holding])
         shown = self._seen_paths(places, key, plain=plain)
         named = [] if plain else self._files(key, Use.NAMED)
         seen = set(named)
-        together = [path for path in holding + self._files_with_all(cuts) if path not in seen]
+        apart = self._files_with_all(cuts) if plain else []
+        together = [path for path in holding + apart if path not in seen]
         found = chain(
             self._search(named, lambda text: _used(text, key, Use.NAMED)),
             self._search(together, lambda text: _mentioned(text, key, cuts, plain=plain)),
@@ -214,12 +216,10 @@ class Index:
         evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
         if evidence:
             return _established("the base has it", evidence, files)
-        if not plain and (files or together):
-            why = "its words stand in the base, but nowhere as one name"
-        elif files:
+        if files and plain:
             why = "it stands only in files that establish nothing"
         else:
-            why = f"none of the base's {self._extent} holds it"
+            why = f"none of the base's {self._extent} holds it" + ("" if plain else " as a name")
         return Sightings(False, why, (), files)
 
     def _ordinary(self, key: NameKey) -> Sightings:
@@ -338,9 +338,18 @@ class Index:
         return tuple(seen.values())
 
 
+def _limits(tree: Tree) -> dict[str, int]:
+    """For each blob, the bytes up to which it is read: the most that one of its paths allows."""
+    limits: dict[str, int] = {}
+    for oid, path in tree.files:
+        limit = MAX_HAND_WRITTEN if fileclass.is_data(path) else MAX_BLOB
+        limits[oid] = max(limit, limits.get(oid, 0))
+    return limits
+
+
 def _unread(submodules: int, large: int) -> str:
     parts = [plural(submodules, "submodule")] if submodules else []
-    parts += [plural(large, "file") + f" over {MAX_BLOB >> 20} MB"] if large else []
+    parts += [plural(large, "large file")] if large else []
     return " and ".join(parts)
 
 
@@ -358,7 +367,8 @@ def _keys(data: bytes) -> set[tuple[str, int]]:
     text = mentions.readable(data)
     if text is None:
         return set()
-    keys = {(key, int(Use.WORD)) for key in mentions.word_keys(text)}
+    words = mentions.word_keys(text) | mentions.phrase_keys(text)
+    keys = {(key, int(Use.WORD)) for key in words}
     return keys | {(key, int(use)) for use, key, _ in uses(text)}
 
 

@@ -54,7 +54,16 @@ def is_ordinary(key: NameKey) -> bool:
 @cache
 def is_compound(key: NameKey) -> bool:
     """Whether *key* falls into ordinary words (``bestbuy``): their neighbourhood proves little."""
-    return next(splits(key, _is_word, limit=3), None) is not None
+    return next(_word_splits(key), None) is not None
+
+
+def compounds(key: NameKey) -> list[tuple[str, ...]]:
+    """The ways in which *key* falls into two or three ordinary words."""
+    return list(_word_splits(key))
+
+
+def _word_splits(key: NameKey) -> Iterator[tuple[str, ...]]:
+    return splits(key, _is_word, limit=3)
 
 
 def needs_distinction(key: NameKey) -> bool:
@@ -75,6 +84,7 @@ def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator
                 yield key[:end], *rest
 
 
+@cache
 def _is_word(piece: str) -> bool:
     if len(piece) <= SHORT:
         return piece in LINKS and len(piece) > 1

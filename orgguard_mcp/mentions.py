@@ -91,6 +91,13 @@ _LINKED = (
 _RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?$")
 _RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
+_PHRASE = re.compile(
+    r"(?<![^\W_])(?:[A-Z]|[0-9]+[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
+    r"(?:[ \t]{1,2}(?:(?:a|and|at|by|de|for|in|la|of|on|plus|the|to) )*"
+    r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
+)
+"""Capitalised words side by side, which may be a name: ``Best Buy``, ``Bank of the West``."""
+
 _BREAK = bytes(b if chr(b).isalnum() or b >= 0x80 else 0x20 for b in range(256))
 
 
@@ -104,6 +111,22 @@ def word_keys(text: str) -> set[str]:
             for match in pattern.finditer(text):
                 keys.update(_linked_keys(text, match, link))
     return keys
+
+
+def phrase_keys(text: str) -> set[str]:
+    """The keys of capitalised words side by side: names made of ordinary words are found by them,
+    and need not be looked for wherever their words stand.
+    """
+    keys: set[str] = set()
+    for phrase in set(_PHRASE.findall(text)):
+        keys.update(_phrase_keys(phrase))
+    return keys
+
+
+@lru_cache(maxsize=1 << 16)
+def _phrase_keys(phrase: str) -> tuple[str, ...]:
+    runs = WORD.findall(fold(phrase))
+    return joined_keys([part.casefold() for run in runs for part in parts(run)])
 
 
 def _linked_keys(text: str, match: re.Match[str], link: str) -> tuple[str, ...]:

@@ -284,3 +284,22 @@ def test_evidence_is_at_most_five_lines_that_hold_the_name(make_repo: MakeRepo) 
         line = (repo.path / place.path).read_text().splitlines()[place.line - 1]
         assert COINED.casefold() in line.casefold()
         assert place.file_class is FileClass.CODE  # use in code tells most, and there is enough
+
+
+def test_large_data_file_is_not_read_and_that_is_said(make_repo: MakeRepo) -> None:
+    rows = "".join(f"row {n}\n" for n in range(60_000))
+    repo = make_repo({"names.csv": f"{COINED}\n{rows}", "big.py": f"{COINED_TOO} = 1\n{rows}"})
+    verdict = check(repo, COINED)
+    assert verdict.basis is Basis.UNKNOWN
+    assert "not read: 1 large file" in verdict.why
+    assert check(repo, COINED_TOO).basis is Basis.ESTABLISHED
+
+
+def test_submodule_is_not_read_and_that_is_said(make_repo: MakeRepo) -> None:
+    repo, inner = make_repo({"a.py": "1\n"}), make_repo({"b.py": f"{COINED}\n"})
+    allowed = ("-c", "protocol.file.allow=always")
+    repo.git(*allowed, "submodule", "--quiet", "add", str(inner.path), "inner")
+    repo.commit()
+    verdict = check(repo, COINED)
+    assert verdict.basis is Basis.UNKNOWN
+    assert "not read: 1 submodule" in verdict.why

@@ -20,6 +20,7 @@ from orgguard_mcp.mentions import (
     looks_encoded,
     mentions,
     path_keys,
+    phrase_keys,
     readable,
     spellings,
     word_keys,
@@ -170,6 +171,26 @@ def test_a_hostile_line_is_read_in_linear_time(unit: str) -> None:
     list(uses(text))
     list(mentions(text, parse(COINED).key))
     assert time.process_time() - started < 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("paid at Best Buy today", "Best Buy"),
+        ('"Home Depot"', "Home Depot"),
+        ("Bank of the West pays", "Bank of the West"),
+        ("the HarborFinch Pro plan", f"{TWO_WORDS} Pro"),
+        ("met Wendy's Old Mill staff", "Wendy's Old Mill"),
+    ],
+)
+def test_the_index_has_capitalised_ordinary_words_as_one_name(text: str, name: str) -> None:
+    key = parse(name).key
+    assert key in word_keys(text) | phrase_keys(text)
+
+
+@pytest.mark.parametrize("text", ["the best buy today", "best_buy = 1", "Best, Buy", "Best\nBuy"])
+def test_ordinary_words_that_are_no_phrase_make_no_key(text: str) -> None:
+    assert "bestbuy" not in word_keys(text) | phrase_keys(text)
 
 
 # --- uses --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from os import fsdecode, fsencode
 from pathlib import Path
 from typing import Literal
 
-FORMAT = 7
+FORMAT = 10
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
 Error = sqlite3.Error
