@@ -18,5 +18,3 @@ CYRILLIC_TWIN = "Zorblаtt"
 
 NON_LATIN = "Зурбатт"
 """Cyrillic through and through, with letters that no Latin word has."""
-
-PERSON = "Robin Doe"
