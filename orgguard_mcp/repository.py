@@ -315,11 +315,23 @@ class _BlobReader:
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
         size = int(header.rpartition(b" ")[2])
+        wanted = size <= MAX_BLOB and b" blob " in header
+        data = self._take(size) if wanted else b""
+        if not wanted:
+            self._pass_over(size)
+        self._take(1)
+        return data
+
+    def _take(self, size: int) -> bytes:
         data = self._stdout.read(size)
         if len(data) != size:
             raise OSError("git cat-file ended")
-        self._stdout.read(1)
-        return data if size <= MAX_BLOB and b" blob " in header else b""
+        return data
+
+    def _pass_over(self, size: int) -> None:
+        """Read what nobody wants, without ever holding more than a piece of it."""
+        for start in range(0, size, MAX_BLOB):
+            self._take(min(MAX_BLOB, size - start))
 
     def close(self) -> None:
         with suppress(OSError):

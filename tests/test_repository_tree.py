@@ -148,3 +148,13 @@ def test_grafts_do_not_move_the_base_onto_the_change(fork: Repo) -> None:
     (fork.path / ".git" / "info" / "grafts").write_text(f"{tip} {head}\n")
     assert fork.git("merge-base", "HEAD", "origin/main") == head  # git itself is fooled
     assert base_of(fork.path) == base
+
+
+@pytest.mark.parametrize("size", [MAX_BLOB, MAX_BLOB + 1, 2 * MAX_BLOB, 2 * MAX_BLOB + 1])
+def test_large_file_is_passed_over_and_the_next_one_still_read(project: Repo, size: int) -> None:
+    commit = project.commit({"large.bin": b"x" * size, "small.py": "2\n"})
+    with Repository(project.path) as repository:
+        large = repository.read(commit, "large.bin")
+        assert large == (b"x" * size if size <= MAX_BLOB else b"")
+        assert repository.read(commit, "small.py") == b"2\n"
+        assert repository.read(commit, "gone.py") is None
