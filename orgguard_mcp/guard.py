@@ -32,7 +32,7 @@ from orgguard_mcp.model import (
 from orgguard_mcp.names import Name, parse
 from orgguard_mcp.policy import PATH as POLICY_PATH
 from orgguard_mcp.policy import Policy, parse_policy
-from orgguard_mcp.repository import Repository
+from orgguard_mcp.repository import ENVIRONMENT_BASE, Repository
 from orgguard_mcp.storage.ledger import Ledger
 
 
@@ -55,6 +55,7 @@ class Guard:
     def __init__(self, directory: str | Path, base: str | None = None) -> None:
         self.repository = Repository(directory)
         self._ref = base
+        self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
         self._preparing = threading.Lock()
         try:
             self._view = self._look()
@@ -103,7 +104,7 @@ class Guard:
     @cached_property
     def ledger(self) -> Ledger:
         """The queue and the decisions of this repository."""
-        return Ledger(self.repository.state_dir / "ledger.sqlite3")
+        return Ledger(self._ledger_path)
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Build what the index lacks; one thread at a time."""
@@ -151,11 +152,8 @@ class Guard:
         return _verdict(view.base, name, basis, why, seen)
 
     def _has_ledger(self) -> bool:
-        """Checking alone leaves no queue behind: CI and read-only clones store nothing."""
-        return (
-            "ledger" in self.__dict__
-            or (self.repository.common_dir / "orgguard" / "ledger.sqlite3").exists()
-        )
+        """Whether anything was ever asked here: checking alone leaves no queue behind."""
+        return "ledger" in self.__dict__ or self._ledger_path.exists()
 
     # --- ask and decide -----------------------------------------------------------------------
 
@@ -205,7 +203,7 @@ def _base_and_policy(repository: Repository, ref: str | None) -> tuple[Base, Pol
     """
     base = repository.base(ref)
     policy = _policy_at(repository, base)
-    chosen = ref or os.environ.get("ORGGUARD_BASE")
+    chosen = ref or os.environ.get(ENVIRONMENT_BASE)
     if policy.base and not chosen:
         base = repository.base(policy.base, source=f"base in {POLICY_PATH}")
         policy = _policy_at(repository, base)

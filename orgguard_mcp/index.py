@@ -275,9 +275,11 @@ class Index:
 
     def _cuts(self, key: NameKey) -> list[tuple[str, ...]]:
         """The ways in which *key* falls into words that the base holds."""
+        if len(key) > mentions.MAX_KEY:
+            return []
         pieces = {key[i:j] for i in range(len(key)) for j in range(i + 1, len(key) + 1)} - {key}
         worth = (p for p in pieces if len(p) > 2 or p.isdecimal() or p in lexicon.LINKS)
-        known = self._cache.known(sorted(worth)) if len(key) <= mentions.MAX_KEY else set()
+        known = self._cache.known(sorted(worth))
         cuts = islice(lexicon.splits(key, known.__contains__), _MAX_CUTS)
         return [cut for cut in cuts if len(cut[0]) > 1 and len(cut[-1]) > 1]
 
@@ -382,7 +384,7 @@ def _tree_rows(tree: Tree) -> tuple[list[tuple[str, str]], dict[str, list[int]]]
         for component in entry.path.split("/"):
             if component not in keys:
                 readable = component.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                keys[component] = mentions.path_keys(readable)
+                keys[component] = mentions.span_keys(readable)
             found.update(keys[component])
         for key in found:
             places[key].append(number)
@@ -404,7 +406,7 @@ def _component(path: str, key: NameKey) -> str:
     components = path.split("/")
     spellings = set(mentions.spellings(key))
     for number, component in enumerate(components, 1):
-        if spellings.intersection(mentions.path_keys(component)):
+        if spellings.intersection(mentions.span_keys(component)):
             return "/".join(components[:number])
     return ""
 

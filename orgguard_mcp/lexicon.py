@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from orgguard_mcp.errors import OrgGuardError
@@ -40,7 +40,7 @@ _UNIT = re.compile(r"\d+[a-z]{1,2}|[a-z]\d+")  # 3m, 10k, v2, s3: quantities and
 _ENDINGS = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y")
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def is_ordinary(key: NameKey) -> bool:
     """Whether *key* is also an ordinary word, a quantity, or too short to tell."""
     return (
@@ -51,7 +51,7 @@ def is_ordinary(key: NameKey) -> bool:
     )
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def is_compound(key: NameKey) -> bool:
     """Whether *key* falls into ordinary words (``bestbuy``): their neighbourhood proves little."""
     return next(_word_splits(key), None) is not None
@@ -84,7 +84,7 @@ def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator
                 yield key[:end], *rest
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _is_word(piece: str) -> bool:
     if len(piece) <= SHORT:
         return piece in LINKS and len(piece) > 1

@@ -74,7 +74,7 @@ def _without_encoded(text: str) -> str:
 
 def looks_encoded(run: str) -> bool:
     """Whether *run* is base64, hex or the like rather than words: it changes kind too often."""
-    return len(run) >= 16 and len(PART.findall(run)) > _SWITCHES * len(run)
+    return len(run) >= 16 and len(parts(run)) > _SWITCHES * len(run)
 
 
 # --- words: what the index keeps --------------------------------------------------------------
@@ -91,9 +91,12 @@ _LINKED = (
 _RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?$")
 _RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
+_SMALL = "a and at by de for in la of on plus the to".split()
+"""Words that stand in lower case within a capitalised name."""
+
 _PHRASE = re.compile(
     r"(?<![^\W_])(?:[A-Z]|[0-9]+[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
-    r"(?:[ \t]{1,2}(?:(?:a|and|at|by|de|for|in|la|of|on|plus|the|to) )*"
+    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(_SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
 """Capitalised words side by side, which may be a name: ``Best Buy``, ``Bank of the West``."""
@@ -119,14 +122,8 @@ def phrase_keys(text: str) -> set[str]:
     """
     keys: set[str] = set()
     for phrase in set(_PHRASE.findall(text)):
-        keys.update(_phrase_keys(phrase))
+        keys.update(span_keys(phrase))
     return keys
-
-
-@lru_cache(maxsize=1 << 16)
-def _phrase_keys(phrase: str) -> tuple[str, ...]:
-    runs = WORD.findall(fold(phrase))
-    return joined_keys([part.casefold() for run in runs for part in parts(run)])
 
 
 def _linked_keys(text: str, match: re.Match[str], link: str) -> tuple[str, ...]:
@@ -150,7 +147,7 @@ def run_keys(run: str) -> tuple[str, ...]:
     """The keys of one folded run: each sub-token, and neighbouring ones joined."""
     if len(run) > MAX_RUN or looks_encoded(run):
         return ()
-    return joined_keys([part.casefold() for part in PART.findall(run)])
+    return joined_keys([part.casefold() for part in parts(run)])
 
 
 def joined_keys(pieces: list[str]) -> tuple[str, ...]:
@@ -166,10 +163,11 @@ def joined_keys(pieces: list[str]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def path_keys(component: str) -> tuple[str, ...]:
-    """The keys of one path component, across its ``_``, ``-`` and ``.``."""
-    runs = WORD.findall(fold(component))
-    return joined_keys([part.casefold() for run in runs for part in PART.findall(run)])
+@lru_cache(maxsize=1 << 16)
+def span_keys(text: str) -> tuple[str, ...]:
+    """The keys of a short text across its runs: of a path component (``acme-sdk.py``), a phrase."""
+    runs = WORD.findall(fold(text))
+    return joined_keys([part.casefold() for run in runs for part in parts(run)])
 
 
 def spellings(key: NameKey) -> tuple[str, ...]:
@@ -187,7 +185,6 @@ def incorporated(key: NameKey) -> list[NameKey]:
 _JOINT = re.compile(r"[-_.'\u2018\u2019\u02bc`]|::|__|--")
 _SPACE = re.compile(r"[ \t\u00a0]+")
 _SIGN = re.compile(r"\s*[&+]\s*")
-_SMALL = frozenset("a and at by de for in la of on plus the to".split())
 
 
 class _Token(NamedTuple):

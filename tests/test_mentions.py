@@ -19,9 +19,9 @@ from orgguard_mcp.mentions import (
     Mention,
     looks_encoded,
     mentions,
-    path_keys,
     phrase_keys,
     readable,
+    span_keys,
     spellings,
     word_keys,
 )  # fmt: skip
@@ -259,7 +259,7 @@ any_text = st.text(max_size=50) | near_code
 
 @given(any_text)
 def test_no_text_raises(text: str) -> None:
-    for key in {*word_keys(text), *path_keys(text)}:
+    for key in {*word_keys(text), *span_keys(text)}:
         assert key
         assert key == key.casefold()
     for use, key, at in uses(text):
