@@ -193,6 +193,121 @@ class Decision:
     decided_at: float
 
 
+class Surface(StrEnum):
+    """Where text of a change lands."""
+
+    CODE = "code"
+    COMMENT = "comment"
+    STRING = "string"
+    DOCS = "docs"
+    DATA = "data"
+    PATH = "path"
+    COMMIT_MESSAGE = "commit-message"
+    BRANCH = "branch"
+    TAG = "tag"
+    PR_TITLE = "pr-title"
+    PR_BODY = "pr-body"
+
+    @property
+    def in_file(self) -> bool:
+        """Whether a place on this surface is a line of a file, which a code host can annotate."""
+        return self in _IN_FILE
+
+
+_IN_FILE = frozenset({Surface.CODE, Surface.COMMENT, Surface.STRING, Surface.DOCS, Surface.DATA})
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A piece of what a change publishes: lines of one place that the base does not have there.
+
+    `path` is the file's path; for a commit message the commit's id; empty for branch, tag and
+    pull request. `lines` are (number from 1, text without its line end). Of a file, `surface` is
+    code, docs or data: what of it is comment or string is the detector's to say.
+    """
+
+    surface: Surface
+    path: str
+    lines: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was not scanned, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of one surface was scanned (`scanned` artifacts), and what of it was not."""
+
+    surface: Surface
+    scanned: int
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Level(StrEnum):
+    """At which level of strictness a finding is reported."""
+
+    REGULAR = "regular"
+    PEDANTIC = "pedantic"
+
+
+class Confidence(StrEnum):
+    """How sure the detector is that a candidate names an organisation."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One place of a finding. `line` and `column` count from 1, in characters; `line` is 0 where a
+    surface has no lines (path, branch, tag). `text` is the whole line, `length` the finding's extent
+    in it.
+    """
+
+    surface: Surface
+    path: str
+    line: int
+    column: int
+    length: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A candidate whose effect is not allow: one name, every place where the change has it.
+
+    `score` in 0..1 orders findings; `why` is a clause on what made it a candidate.
+    """
+
+    verdict: Verdict
+    score: float
+    confidence: Confidence
+    level: Level
+    why: str
+    locations: tuple[Location, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one scan saw. `suppressed` counts candidates below the reporting level; `consented`
+    names that a human allowed. `head` is empty where no commit was scanned (staged, working tree).
+    """
+
+    base: Base
+    head: str
+    findings: tuple[Finding, ...]
+    coverage: tuple[Coverage, ...]
+    suppressed: int = 0
+    consented: int = 0
+
+
 def path_of(where: str) -> str:
     """The file that *where* names: ``src/a.py`` of ``src/a.py:7`` or ``src/a.py:7:3``."""
     place = re.sub(r"(?<=.)(?::\s*\d+){1,2}\s*$", "", where, flags=re.DOTALL)
