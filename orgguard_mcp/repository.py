@@ -7,34 +7,20 @@ reads them faster, and none costs less to start (docs/adr/0003-git-as-a-program.
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from orgguard_mcp.errors import RepositoryError
+from orgguard_mcp.git import MAX_BLOB as MAX_BLOB
+from orgguard_mcp.git import BlobReader, Git, partial_clone, unreadable
 from orgguard_mcp.model import Base
-
-TIMEOUT = 120
-"""Seconds that one git call may take."""
 
 ENVIRONMENT_BASE = "ORGGUARD_BASE"
 
-MAX_BLOB = 4 << 20
-"""Bytes; a larger blob is not read. Nobody writes four megabytes by hand."""
-
 _REMOTES = ("upstream", "origin")  # a fork's `origin` is the fork: `upstream` is the project
 _BRANCHES = ("main", "master", "trunk", "develop", "default")
-_SUBMODULE, _SYMLINK = b"160000", b"120000"
-_OPTIONS = (
-    "--no-replace-objects",
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.quotePath=false",
-    "-c", "protocol.allow=never",
-)  # fmt: skip
 
 
 class TreeEntry(NamedTuple):
@@ -52,6 +38,30 @@ class Tree(NamedTuple):
     submodules: list[str]
 
 
+class FileChange(NamedTuple):
+    """One path that differs between two trees, or a tree and the index or working tree.
+
+    Modes are git's six octal digits, `ABSENT` where that side has no such path. An object id of
+    zeros on the new side stands for what the working tree holds. `unmerged`: the index has several
+    versions, so that there is no new one.
+    """
+
+    path: str
+    old_mode: str
+    new_mode: str
+    old_oid: str
+    new_oid: str
+    unmerged: bool = False
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the new side has no such path."""
+        return self.new_mode == ABSENT and not self.unmerged
+
+
+ABSENT, SUBMODULE, SYMLINK = "000000", "160000", "120000"
+
+
 class Repository:
     """One repository, opened from any directory in it; a context manager, since it holds a reader.
 
@@ -60,14 +70,15 @@ class Repository:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._reader: _BlobReader | None = None
+        self._git = Git(self.directory)
+        self._reader: BlobReader | None = None
         self._lock = threading.Lock()
         if not self.directory.is_dir():
             raise RepositoryError(
                 "names were not checked: the directory does not exist",
                 hint="pass an existing directory with --repo",
             )
-        shown = self._git("rev-parse", "--path-format=absolute", "--git-common-dir")
+        shown = self._git.run("rev-parse", "--path-format=absolute", "--git-common-dir")
         self.common_dir = Path(os.fsdecode(shown.rstrip(b"\n")))
 
     def __enter__(self) -> Self:
@@ -101,28 +112,34 @@ class Repository:
 
     # --- the base -----------------------------------------------------------------------------
 
-    def base(self, ref: str | None = None, *, source: str = "--base") -> Base:
-        """Choose the base: the merge-base of HEAD and *ref*, or of HEAD and the upstream default
-        branch; without an upstream the local default branch, then HEAD.
+    def base(
+        self, ref: str | None = None, *, source: str = "--base", head: str | None = None
+    ) -> Base:
+        """Choose the base: the merge-base of *head* and *ref*, or of *head* and the upstream
+        default branch; without an upstream the local default branch, then HEAD.
 
-        *source* names where *ref* came from. The answer's `reason` says which was taken and why.
+        *head* is HEAD unless given; *source* names where *ref* came from. The answer's `reason`
+        says which was taken and why.
         """
+        if head is not None:
+            self.commit(head)
         if ref is None and (ref := os.environ.get(ENVIRONMENT_BASE) or None):
             source = ENVIRONMENT_BASE
         if ref is not None:
-            return self._given_base(ref, source)
+            self.commit(ref, role="base", source=source)
+            return self._merge_base(ref, f"{ref} (from {source})", head)
         if upstream := self._upstream_default():
-            return self._merge_base(upstream, f"upstream default branch {_short(upstream)}")
-        if self._git("for-each-ref", "--count=1", "refs/remotes/"):
+            return self._merge_base(upstream, f"upstream default branch {_short(upstream)}", head)
+        if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
             raise self._only_the_change()
         for branch in self._local_defaults():
             if self.resolve(f"refs/heads/{branch}"):
                 reason = f"local default branch {branch} (no upstream)"
-                return self._merge_base(f"refs/heads/{branch}", reason)
+                return self._merge_base(f"refs/heads/{branch}", reason, head)
         if self.is_shallow():
             raise self._only_the_change()
-        if commit := self.resolve("HEAD"):
-            return Base(commit, "HEAD (no upstream and no default branch)", "HEAD")
+        if self.resolve("HEAD"):
+            return self._merge_base("HEAD", "HEAD (no upstream and no default branch)", head)
         return Base("", "the repository has no commit yet: nothing is established")
 
     def _only_the_change(self) -> RepositoryError:
@@ -132,33 +149,35 @@ class Repository:
             hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
         )
 
-    def _given_base(self, ref: str, source: str) -> Base:
+    def commit(self, ref: str, *, role: str = "head", source: str = "--head") -> str:
+        """The commit that *ref* names; `RepositoryError` when this clone has none."""
         if ref.startswith("-"):
             raise RepositoryError(f"names were not checked: {source} names no commit")
-        if not self.resolve(ref):
-            raise RepositoryError(
-                f"names were not checked: the base `{ref}` is not in this clone",
-                cause=f"git knows no commit by that name (it came from {source})"
-                + ("; the clone is shallow" if self.is_shallow() else ""),
-                hint=self._fetch_hint(ref),
-            )
-        return self._merge_base(ref, f"{ref} (from {source})")
+        if commit := self.resolve(ref):
+            return commit
+        raise RepositoryError(
+            f"names were not checked: the {role} `{ref}` is not in this clone",
+            cause=f"git knows no commit by that name (it came from {source})"
+            + ("; the clone is shallow" if self.is_shallow() else ""),
+            hint=self._fetch_hint(ref),
+        )
 
-    def _merge_base(self, ref: str, what: str) -> Base:
-        head = self.resolve("HEAD")
+    def _merge_base(self, ref: str, what: str, given: str | None) -> Base:
+        name = given or "HEAD"
+        head = self.resolve(name)
         tip = self.resolve(ref) or ""
         if not head or head == tip:
             return Base(tip, what, _short(ref))
-        found = self._git("merge-base", head, tip, check=False).decode().strip()
+        found = self._git.run("merge-base", head, tip, check=False).decode().strip()
         if found:
-            return Base(found, f"merge-base of HEAD and the {what}", _short(ref))
+            return Base(found, f"merge-base of {name} and the {what}", _short(ref))
         if self.is_shallow():
             raise RepositoryError(
-                f"names were not checked: `{_short(ref)}` and HEAD share no commit in this clone",
+                f"names were not checked: `{_short(ref)}` and {name} share no commit in this clone",
                 cause="the clone is shallow, so their merge-base is missing",
                 hint=self._fetch_hint(_short(ref)),
             )
-        return Base(tip, f"tip of the {what} (no common history with HEAD)", _short(ref))
+        return Base(tip, f"tip of the {what} (no common history with {name})", _short(ref))
 
     def _fetch_hint(self, ref: str) -> str:
         remote, _, branch = ref.partition("/")
@@ -168,49 +187,51 @@ class Repository:
 
     def _upstream_default(self) -> str | None:
         """The default branch of the project's remote, as a full reference."""
-        remotes = self._git("remote").decode().split()
+        remotes = self._git.run("remote").decode().split()
         for remote in sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)):
             head = f"refs/remotes/{remote}/HEAD"
-            target = self._git("symbolic-ref", "--quiet", head, check=False).decode().strip()
+            target = self._git.run("symbolic-ref", "--quiet", head, check=False).decode().strip()
             for ref in (target, *(f"refs/remotes/{remote}/{branch}" for branch in _BRANCHES)):
                 if ref and self.resolve(ref):
                     return ref
         return None
 
     def _local_defaults(self) -> list[str]:
-        configured = self._git("config", "--get", "init.defaultBranch", check=False)
+        configured = self._git.run("config", "--get", "init.defaultBranch", check=False)
         return [b for b in dict.fromkeys([configured.decode().strip(), *_BRANCHES[:2]]) if b]
 
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None."""
         spec = f"{ref}^{{commit}}"
-        found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False)
+        found = self._git.run(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False
+        )
         return found.decode().strip() or None
 
     def is_shallow(self) -> bool:
         """Whether history was cut off when this repository was cloned."""
-        return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
+        return self._git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     # --- trees and blobs ----------------------------------------------------------------------
 
     def tree_id(self, commit: str) -> str:
         """The id of *commit*'s tree."""
-        return self._git("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+        return self._git.run("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
 
     def tree(self, commit: str) -> Tree:
         """List *commit*'s tree; submodules and symbolic links apart."""
         tree = Tree([], [], [])
-        for row in self._git("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
+        for row in self._git.run("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
             if not row:
                 continue
             meta, _, raw = row.partition(b"\t")
-            mode, _, oid = meta.split(b" ")
+            mode, _, oid = meta.decode().split(" ")
             path = os.fsdecode(raw)
-            if mode == _SUBMODULE:
+            if mode == SUBMODULE:
                 tree.submodules.append(path)
             else:
-                kind = tree.symlinks if mode == _SYMLINK else tree.files
-                kind.append(TreeEntry(oid.decode(), path))
+                kind = tree.symlinks if mode == SYMLINK else tree.files
+                kind.append(TreeEntry(oid, path))
         return tree
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -222,186 +243,165 @@ class Repository:
         spec = os.fsencode(f"{commit}:{path}")
         with self._lock:
             if self._reader is None:
-                self._reader = _BlobReader(self._popen("cat-file", "--batch"))
+                self._reader = self._git.reader()
             try:
                 return self._reader.read(spec)
             except (OSError, ValueError) as error:
                 self._reader.close()
                 self._reader = None
-                raise _unreadable(str(error)) from error
+                raise unreadable(str(error)) from error
 
     def sizes(self, oids: Sequence[str]) -> dict[str, int]:
         """The size in bytes of each of the blobs *oids*."""
-        listed = self._git(
+        listed = self._git.run(
             "cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer",
             stdin="\n".join(oids).encode() + b"\n",
         )  # fmt: skip
         rows = [row.split() for row in listed.decode().splitlines()]
         if any(not row[1].isdecimal() for row in rows):
-            raise _partial_clone("objects are missing")
+            raise partial_clone("objects are missing")
         return {row[0]: int(row[1]) for row in rows}
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Stream the content of *oids*, in their order, through one `cat-file` pipe."""
-        process = self._popen("cat-file", "--batch", "--buffer")
-        stdin, stdout = _pipes(process)
+        for oid, data in self._git.objects(oids, "blob"):
+            yield oid, data or b""
 
-        def feed() -> None:
-            with suppress(OSError), stdin:
-                for oid in oids:
-                    stdin.write(oid.encode() + b"\n")
+    # --- a change -----------------------------------------------------------------------------
 
-        feeder = threading.Thread(target=feed, daemon=True)
-        feeder.start()
-        try:
-            for oid in oids:
-                kind, _, size = stdout.readline().decode().partition(" ")[2].partition(" ")
-                data = stdout.read(int(size)) if kind == "blob" else b""
-                if kind != "blob" or len(data) != int(size):
-                    raise _unreadable(f"object {oid}")
-                stdout.read(1)
-                yield oid, data
-        finally:
-            process.kill()
-            stdout.close()
-            feeder.join()
-            process.wait()
+    def changes(self, old: str, new: str) -> list[FileChange]:
+        """The paths that differ between the commits *old* (empty: no commit) and *new*."""
+        return self._compare("diff-tree", "-r", *_COMPARE, old or self._empty_tree(), new)
 
-    # --- running git --------------------------------------------------------------------------
+    def staged_changes(self) -> list[FileChange]:
+        """What the next commit changes: the index against HEAD."""
+        tree = self.resolve("HEAD") or self._empty_tree()
+        index = self.hooked_index()
+        variables = {"GIT_INDEX_FILE": str(index)} if index else {}
+        return self._compare("diff-index", "--cached", *_COMPARE, tree, variables=variables)
 
-    def _git(self, *args: str, check: bool = True, stdin: bytes = b"") -> bytes:
-        command = self._command(*args)
-        try:
-            done = subprocess.run(
-                command, input=stdin, capture_output=True, timeout=TIMEOUT, check=False,
-                env=scrubbed_environment(),
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise RepositoryError(
-                "names were not checked: git is not installed", hint="install git 2.31 or newer"
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise RepositoryError(
-                f"names were not checked: git gave no answer within {TIMEOUT} s",
-                cause=f"git {args[0]}",
-            ) from error
-        if done.returncode and check:
-            raise _git_error(args, done.returncode, done.stderr)
-        return b"" if done.returncode else done.stdout
+    def worktree_changes(self) -> list[FileChange]:
+        """What the working tree has otherwise than HEAD, with untracked files, without ignored
+        ones. An untracked path that ends in a slash is another repository.
+        """
+        tree = self.resolve("HEAD") or self._empty_tree()
+        top = self.top_level()
+        tracked = self._compare("diff-index", *_COMPARE, tree, variables=self._no_filters())
+        found = {change.path: change for change in tracked}
+        listed = self._git.run(
+            "ls-files", "--others", "--exclude-standard", "-z", "--full-name", "--", ":/"
+        )
+        zeros = "0" * len(tree)
+        for path in (os.fsdecode(raw) for raw in listed.split(b"\0") if raw):
+            was = found.get(path)  # tracked by HEAD, and taken out of the index alone
+            old = (was.old_mode, was.old_oid) if was else (ABSENT, zeros)
+            mode = SYMLINK if (top / path).is_symlink() else "100644"
+            found[path] = FileChange(path, old[0], mode, old[1], zeros)
+        return list(found.values())
 
-    def _popen(self, *args: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._command(*args), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=scrubbed_environment(),
+    def _no_filters(self) -> dict[str, str]:
+        """Variables by which git starts none of the filters in its settings; it would, to compare
+        a file that was written in the same moment as the index.
+        """
+        listed = self._git.run(
+            "config", "-z", "--name-only", "--get-regexp", "^filter[.]", check=False
+        )
+        variables = {}
+        keys = [os.fsdecode(raw) for raw in listed.split(b"\0") if raw]
+        for number, key in enumerate(keys):
+            variables[f"GIT_CONFIG_KEY_{number}"] = key
+            variables[f"GIT_CONFIG_VALUE_{number}"] = "false" if key.endswith(".required") else ""
+        return {"GIT_CONFIG_COUNT": str(len(keys)), **variables}
+
+    def _compare(self, *args: str, variables: Mapping[str, str] | None = None) -> list[FileChange]:
+        fields = self._git.run(*args, variables=variables or {}).split(b"\0")
+        found = {}
+        for meta, raw in zip(fields[::2], fields[1::2], strict=False):
+            old_mode, new_mode, old_oid, new_oid, status = meta.decode().lstrip(":").split(" ")
+            path = os.fsdecode(raw)
+            # Of a path in conflict the working tree's version, if asked for, comes second.
+            found[path] = FileChange(path, old_mode, new_mode, old_oid, new_oid, status == "U")
+        return list(found.values())
+
+    def _empty_tree(self) -> str:
+        """The id of a tree without files: it depends on the repository's hash."""
+        return self._git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
+
+    def hooked_index(self) -> Path | None:
+        """The index of the commit in progress: `git commit -a` and `git commit PATH` build one of
+        their own beside the repository's and tell their hooks by `GIT_INDEX_FILE`. One that lies
+        elsewhere is another repository's, or nobody knows whose: None.
+        """
+        given = os.environ.get("GIT_INDEX_FILE", "")
+        shown = self._git.run("rev-parse", "--absolute-git-dir").rstrip(b"\n")
+        git_dir = Path(os.fsdecode(shown)).resolve()
+        for start in (Path(), self.top_level()) if given else ():  # git starts hooks at the top
+            index = (start / given).resolve()
+            if index.parent == git_dir and index.is_file():
+                return index
+        return None
+
+    def top_level(self) -> Path:
+        """The working tree's directory; `RepositoryError` in a bare repository."""
+        return Path(os.fsdecode(self._git.run("rev-parse", "--show-toplevel").rstrip(b"\n")))
+
+    def commits(self, base: str, head: str) -> list[str]:
+        """The commits that *head* has and *base* (empty: none) has not, newest first."""
+        excluded = [f"^{base}"] if base else []
+        return self._git.run("rev-list", head, *excluded, "--").decode().split()
+
+    def objects(
+        self, oids: Sequence[str], kind: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Stream the content of *oids*, all of *kind* (``blob``, ``commit``, ``tag``), in their
+        order; None for one larger than *limit* bytes.
+        """
+        return self._git.objects(oids, kind, limit)
+
+    def tags(self, base: str, head: str) -> list[tuple[str, str]]:
+        """The tags on the commits that *head* has and *base* has not: name, and the id of the
+        annotated tag's object (empty for a plain one).
+        """
+        unmerged = [f"--no-merged={base}"] if base else []
+        rows = self._git.run(
+            "for-each-ref", f"--merged={head}", *unmerged,
+            "--format=%(objecttype) %(objectname) %(refname)", "refs/tags/",
         )  # fmt: skip
+        found = []
+        for row in os.fsdecode(rows).split("\n")[:-1]:
+            kind, oid, name = row.split(" ", 2)
+            found.append((name.removeprefix("refs/tags/"), oid if kind == "tag" else ""))
+        return found
 
-    def _command(self, *args: str) -> list[str]:
-        return ["git", *_OPTIONS, "-C", str(self.directory), *args]
+    def branch(self, ref: str = "HEAD") -> str | None:
+        """The branch that *ref* names, without its remote; None for a commit or a detached HEAD."""
+        if ref == "HEAD":  # also before the first commit
+            shown = self._git.run("symbolic-ref", "--quiet", "HEAD", check=False)
+        else:
+            shown = self._git.run("rev-parse", "--symbolic-full-name", ref, check=False)
+        full = os.fsdecode(shown).strip()
+        if full.startswith("refs/heads/"):
+            return full.removeprefix("refs/heads/")
+        if full.startswith("refs/remotes/"):
+            return full.removeprefix("refs/remotes/").partition("/")[2]
+        return None
 
-
-class _BlobReader:
-    """A resident `git cat-file --batch`: one question, one answer."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._stdin, self._stdout = _pipes(process)
-
-    def read(self, spec: bytes) -> bytes | None:
-        self._stdin.write(spec + b"\n")
-        self._stdin.flush()
-        header = self._stdout.readline()
-        if not header:
-            raise OSError("git cat-file ended")
-        if header.endswith((b" missing\n", b" ambiguous\n")):
-            return None
-        size = int(header.rpartition(b" ")[2])
-        wanted = size <= MAX_BLOB and b" blob " in header
-        data = self._take(size) if wanted else b""
-        if not wanted:
-            self._pass_over(size)
-        self._take(1)
-        return data
-
-    def _take(self, size: int) -> bytes:
-        data = self._stdout.read(size)
-        if len(data) != size:
-            raise OSError("git cat-file ended")
-        return data
-
-    def _pass_over(self, size: int) -> None:
-        """Read what nobody wants, without ever holding more than a piece of it."""
-        for start in range(0, size, MAX_BLOB):
-            self._take(min(MAX_BLOB, size - start))
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._stdin.close()
-        self._process.kill()
-        self._stdout.close()
-        self._process.wait()
+    def setting(self, *keys: str) -> str:
+        """The value of the last of the settings *keys* that the user or repository has; empty for
+        none.
+        """
+        pattern = "^(" + "|".join(keys) + ")$"
+        rows = self._git.run("config", "-z", "--get-regexp", pattern, check=False).split(b"\0")
+        return os.fsdecode(rows[-2]).partition("\n")[2] if len(rows) > 1 else ""
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise RepositoryError("names were not checked: git could not be started")
-    return process.stdin, process.stdout
-
-
-def scrubbed_environment() -> dict[str, str]:
-    """This process's environment without git's own variables.
-
-    Inside a hook git exports `GIT_DIR`, `GIT_INDEX_FILE` and more, which would turn our questions
-    to another repository or index; `GIT_CONFIG_*` could run commands. No prompt, no lazy fetch.
-    """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    return kept | {
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_GRAFT_FILE": os.devnull,
-        "LC_ALL": "C",
-    }
-
-
-def _partial_clone(cause: str) -> RepositoryError:
-    return RepositoryError(
-        "names were not checked: the base's files are not in this clone",
-        cause=f"{cause}\nthis is a partial clone",
-        hint="run `git fetch --refetch --no-filter`, or clone without --filter",
-    )
-
-
-def _unreadable(cause: str) -> RepositoryError:
-    return RepositoryError(
-        "names were not checked: git could not read an object of the base",
-        cause=cause,
-        hint="run `git fsck`; a fresh clone mends a damaged one",
-    )
+_COMPARE = (
+    "-z", "--raw", "--no-abbrev", "--no-relative",
+    "--no-renames",  # content that only moved is told by its lines, whatever file they went to
+    "--ignore-submodules=dirty",  # else git asks in the submodule, whose settings may run programs
+)  # fmt: skip
+"""Raw records alone: git never looks at content, so no attribute or driver can hide any."""
 
 
 def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-
-
-def _git_error(args: tuple[str, ...], code: int, stderr: bytes) -> RepositoryError:
-    said = stderr.decode("utf-8", "replace").strip()
-    cause = f"git {args[0]} exited {code}" + (f"\n{said.splitlines()[0]}" if said else "")
-    if "not a git repository" in said:
-        return RepositoryError(
-            "names were not checked: this is not a git repository",
-            cause=cause,
-            hint="run inside a repository, or pass one with --repo",
-        )
-    if "dubious ownership" in said:
-        return RepositoryError(
-            "names were not checked: the repository belongs to another user",
-            cause=cause,
-            hint="if you trust it, run `git config --global --add safe.directory <directory>`",
-        )
-    if "promisor" in said:
-        return _partial_clone(cause)
-    return RepositoryError(
-        "names were not checked: git could not read the repository",
-        cause=cause,
-        hint="run `git fsck`; a fresh clone mends a damaged one",
-    )

@@ -1,0 +1,228 @@
+"""Running git: a scrubbed environment, options against hostile settings, deadlines, and errors
+that say what was not done. `repository.py` asks the questions; nothing else runs a program.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from orgguard_mcp.errors import RepositoryError
+
+TIMEOUT = 120
+"""Seconds that one git call may take."""
+
+MAX_BLOB = 4 << 20
+"""Bytes; a larger blob is not read. Nobody writes four megabytes by hand."""
+
+_OPTIONS = (
+    "--no-replace-objects",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "core.quotePath=false",
+    "-c", "protocol.allow=never",
+)  # fmt: skip
+
+
+class Git:
+    """Git in one directory; `RepositoryError` from every method when it cannot answer."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def run(
+        self,
+        *args: str,
+        check: bool = True,
+        stdin: bytes = b"",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> bytes:
+        """What `git *args` prints; without *check* nothing where it fails. *variables* are the only
+        ones of git's own that it sees.
+        """
+        try:
+            done = subprocess.run(
+                self._command(*args), input=stdin, capture_output=True, timeout=TIMEOUT,
+                check=False, env={**scrubbed_environment(), **variables},
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise RepositoryError(
+                "names were not checked: git is not installed", hint="install git 2.31 or newer"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise RepositoryError(
+                f"names were not checked: git gave no answer within {TIMEOUT} s",
+                cause=f"git {args[0]}",
+            ) from error
+        if done.returncode and check:
+            raise _git_error(args, done.returncode, done.stderr)
+        return b"" if done.returncode else done.stdout
+
+    def reader(self) -> BlobReader:
+        """A resident reader of blobs."""
+        return BlobReader(self._popen("cat-file", "--batch"))
+
+    def objects(
+        self, oids: Sequence[str], kind: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Stream the content of *oids*, all of them a *kind*, in their order, through one pipe;
+        None for one larger than *limit* bytes.
+        """
+        process = self._popen("cat-file", "--batch", "--buffer")
+        stdin, stdout = _pipes(process)
+
+        def feed() -> None:
+            with suppress(OSError), stdin:
+                for oid in oids:
+                    stdin.write(oid.encode() + b"\n")
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            for oid in oids:
+                found, _, size = stdout.readline().decode().partition(" ")[2].partition(" ")
+                if found != kind:
+                    raise self._missing(oid)
+                try:
+                    yield oid, _content(stdout, int(size), limit)
+                except OSError as error:
+                    raise unreadable(f"object {oid}") from error
+        finally:
+            process.kill()
+            stdout.close()
+            feeder.join()
+            process.wait()
+
+    def _missing(self, oid: str) -> RepositoryError:
+        promised = self.run("config", "--get-regexp", r"^remote\..*\.promisor$", check=False)
+        return (partial_clone if promised else unreadable)(f"object {oid}")
+
+    def _popen(self, *args: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command(*args), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=scrubbed_environment(),
+        )  # fmt: skip
+
+    def _command(self, *args: str) -> list[str]:
+        return ["git", *_OPTIONS, "-C", str(self.directory), *args]
+
+
+class BlobReader:
+    """A resident `git cat-file --batch`: one question, one answer."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._stdin, self._stdout = _pipes(process)
+
+    def read(self, spec: bytes) -> bytes | None:
+        """The blob that *spec* names: None when there is none, empty when it is something else or
+        larger than `MAX_BLOB`. Raises `OSError` or `ValueError` when git has gone.
+        """
+        self._stdin.write(spec + b"\n")
+        self._stdin.flush()
+        header = self._stdout.readline()
+        if not header:
+            raise OSError("git cat-file ended")
+        if header.endswith((b" missing\n", b" ambiguous\n")):
+            return None
+        limit = MAX_BLOB if b" blob " in header else -1
+        return _content(self._stdout, int(header.rpartition(b" ")[2]), limit) or b""
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(OSError):
+            self._stdin.close()
+        self._process.kill()
+        self._stdout.close()
+        self._process.wait()
+
+
+def _content(stdout: IO[bytes], size: int, limit: int | None) -> bytes | None:
+    """The *size* bytes of one object. What is larger than *limit* is passed over without ever
+    holding more than a piece of it.
+    """
+    data = None
+    if limit is None or size <= limit:
+        data = _take(stdout, size)
+    else:
+        for start in range(0, size, MAX_BLOB):
+            _take(stdout, min(MAX_BLOB, size - start))
+    _take(stdout, 1)
+    return data
+
+
+def _take(stdout: IO[bytes], size: int) -> bytes:
+    data = stdout.read(size)
+    if len(data) != size:
+        raise OSError("git cat-file ended")
+    return data
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stdout is None:
+        raise RepositoryError("names were not checked: git could not be started")
+    return process.stdin, process.stdout
+
+
+def scrubbed_environment() -> dict[str, str]:
+    """This process's environment without git's own variables.
+
+    Inside a hook git exports `GIT_DIR`, `GIT_INDEX_FILE` and more, which would turn our questions
+    to another repository or index; `GIT_CONFIG_*` could run commands. No prompt, no lazy fetch.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return kept | {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_GRAFT_FILE": os.devnull,
+        "LC_ALL": "C",
+    }
+
+
+def partial_clone(cause: str) -> RepositoryError:
+    """The error of a clone that left objects with its remote."""
+    return RepositoryError(
+        "names were not checked: the base's files are not in this clone",
+        cause=f"{cause}\nthis is a partial clone",
+        hint="run `git fetch --refetch --no-filter`, or clone without --filter",
+    )
+
+
+def unreadable(cause: str) -> RepositoryError:
+    """The error of an object that is missing or damaged."""
+    return RepositoryError(
+        "names were not checked: git could not read an object",
+        cause=cause,
+        hint="run `git fsck`; a fresh clone mends a damaged one",
+    )
+
+
+def _git_error(args: tuple[str, ...], code: int, stderr: bytes) -> RepositoryError:
+    said = stderr.decode("utf-8", "replace").strip()
+    cause = f"git {args[0]} exited {code}" + (f"\n{said.splitlines()[0]}" if said else "")
+    if "not a git repository" in said:
+        return RepositoryError(
+            "names were not checked: this is not a git repository",
+            cause=cause,
+            hint="run inside a repository, or pass one with --repo",
+        )
+    if "dubious ownership" in said:
+        return RepositoryError(
+            "names were not checked: the repository belongs to another user",
+            cause=cause,
+            hint="if you trust it, run `git config --global --add safe.directory <directory>`",
+        )
+    if "promisor" in said:
+        return partial_clone(cause)
+    return RepositoryError(
+        "names were not checked: git could not read the repository",
+        cause=cause,
+        hint="run `git fsck`; a fresh clone mends a damaged one",
+    )
