@@ -21,7 +21,7 @@ from orgguard_mcp.errors import ChannelError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Base, Decision, Request, Scope, Sightings
 from orgguard_mcp.names import canonicalise
-from orgguard_mcp.report import base_line
+from orgguard_mcp.report.words import base_line
 
 CHANNEL = "terminal"
 POLL_SECONDS = 0.1

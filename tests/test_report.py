@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from orgguard_mcp.model import Base, Basis, Evidence, FileClass, Verdict
 from orgguard_mcp.names import Name, canonicalise
-from orgguard_mcp.report import FORMATS, as_json, as_text, base_line, row
+from orgguard_mcp.report.verdicts import FORMATS, as_json, as_text, row
+from orgguard_mcp.report.words import base_line
 from tests.names import COINED, COINED_TOO
 
 BASE = Base("0123456789abcdef" * 2, "the upstream default branch")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 from orgguard_mcp.display import visible
-from orgguard_mcp.model import Base, Verdict
+from orgguard_mcp.model import Verdict
+from orgguard_mcp.report.view import readable_path
+from orgguard_mcp.report.words import base_line
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -33,11 +34,6 @@ def row(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def readable_path(path: str) -> str:
-    """*path* as valid text: bytes that are no UTF-8 are shown as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def as_text(verdicts: Sequence[Verdict]) -> str:
     """For a reader at a terminal: the effect first, then why, then where."""
     lines: list[str] = []
@@ -53,12 +49,6 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     if verdicts:
         lines += ["", f"base {base_line(verdicts[0].base)}"]
     return "\n".join(lines) + "\n"
-
-
-def base_line(base: Base) -> str:
-    """The base in a few words: its short commit and how it was chosen."""
-    reason = visible(base.reason)
-    return f"{base.commit[:7]}, {reason}" if base.commit else reason
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Verdict]], str]] = {"human": as_text, "json": as_json}
