@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from orgguard_mcp.errors import OrgGuardError
 
 if TYPE_CHECKING:
     from orgguard_mcp.guard import Guard
+    from orgguard_mcp.model import Surface
 
 CLEAN, FINDINGS, USAGE, UNCHECKED = 0, 1, 2, 3
 
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "Say whether names may be written, and why.")
     check.add_argument("names", nargs="+", metavar="NAME")
     check.add_argument("--format", choices=("human", "json"), default="human")
+    _scan_arguments(command("scan", _scan, "Find the names that a change would publish."))
     server = command("serve", _serve, "Serve check_name and request_consent over MCP (stdio).")
     server.add_argument("--dry-run", action="store_true", help="ask and store nothing")
     server.add_argument(
@@ -83,6 +85,43 @@ def _parser() -> argparse.ArgumentParser:
     for added in (pending, log):
         added.add_argument("--reveal", action="store_true", help="show names outside a terminal")
     return parser
+
+
+def _scan_arguments(scan: argparse.ArgumentParser) -> None:
+    scan.add_argument("--base", metavar="REF", help="the reference to compare with")
+    what = scan.add_argument_group(
+        "what is scanned", "by default the commits from the merge-base to HEAD"
+    )
+    change = what.add_mutually_exclusive_group()
+    change.add_argument("--head", metavar="REF", help="the change's last commit instead of HEAD")
+    change.add_argument("--staged", action="store_true", help="what the next commit would add")
+    change.add_argument("--worktree", action="store_true", help="what is not committed yet")
+    what.add_argument("--event", metavar="FILE", help="a GitHub event ($GITHUB_EVENT_PATH)")
+    what.add_argument("--pr-text", metavar="FILE", help="the pull request's text")
+    what.add_argument("--branch", metavar="NAME", help="the branch instead of the current one")
+    what.add_argument("--message-file", metavar="FILE", help="a message that git is to commit")
+    what.add_argument(
+        "--text", metavar="SURFACE", type=_surface, help="standard input, as text of that surface"
+    )
+    how = scan.add_argument_group("how it is reported")
+    formats = ("human", "json", "sarif", "github", "gitlab", "junit")
+    how.add_argument("--format", choices=formats, default="human")
+    how.add_argument(
+        "--level", choices=("regular", "pedantic"), help="how strictly (policy: level)"
+    )
+    how.add_argument("--reveal", action="store_true", help="show names outside a terminal")
+    how.add_argument("--exit-zero", action="store_true", help="findings are no failure")
+    then = scan.add_mutually_exclusive_group()
+    then.add_argument("--ask", action="store_true", help="put the findings into the review queue")
+    then.add_argument("--dry-run", action="store_true", help="judge by the base alone: ask nothing")
+
+
+def _surface(text: str) -> Surface:
+    from orgguard_mcp.model import Surface
+
+    if text not in list(Surface):
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(Surface)}")
+    return Surface(text)
 
 
 class _Version(argparse.Action):
@@ -107,17 +146,24 @@ def _guard(options: argparse.Namespace) -> Guard:
 def _check(options: argparse.Namespace) -> int:
     from orgguard_mcp import names
     from orgguard_mcp.model import Effect
-    from orgguard_mcp.report import FORMATS
+    from orgguard_mcp.progress import Progress
+    from orgguard_mcp.report.verdicts import FORMATS
 
     for surface in options.names:
         names.parse(surface)  # all names are readable before any work is done
     with _guard(options) as guard:
-        with _Progress(sys.stderr) as progress:
-            guard.prepare(progress)
+        with Progress(sys.stderr) as progress:
+            guard.prepare(progress.of("Reading the base", "files"))
         verdicts = [guard.check(surface) for surface in options.names]
     sys.stdout.write(FORMATS[options.format](verdicts))
     sys.stdout.flush()
     return CLEAN if all(v.effect is Effect.ALLOW for v in verdicts) else FINDINGS
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from orgguard_mcp import door
+
+    return door.run(options)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -127,13 +173,14 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _review(options: argparse.Namespace) -> int:
+    from orgguard_mcp.progress import Progress
     from orgguard_mcp.review import Review, Terminal
 
     terminal = Terminal()
     with _guard(options) as guard:
         session = Review(guard, terminal, wait=not options.no_wait)
-        with _Progress(sys.stderr) as progress:
-            guard.prepare(progress)
+        with Progress(sys.stderr) as progress:
+            guard.prepare(progress.of("Reading the base", "files"))
         session.run()
     return CLEAN
 
@@ -219,28 +266,6 @@ def _say_error(error: OrgGuardError) -> None:
     from orgguard_mcp.display import visible  # causes quote git, file names and policy
 
     _say("\n".join(visible(line, 1000) for line in error.lines()))
-
-
-class _Progress:
-    """A counter on one line of a terminal; nothing elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._shown = False
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._stream.isatty() and total:
-            self._stream.write(f"\rReading the base: {done:,} of {total:,} files")
-            self._stream.flush()
-            self._shown = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
 
 
 if __name__ == "__main__":

@@ -62,6 +62,14 @@ _CONFIG = re.compile(
 )
 
 
+PROVIDER_DIRS = frozenset(
+    "providers provider integrations integration llms connectors connector vendors partners"
+    " customers adopters brands merchants exchanges carriers retailers suppliers marketplaces"
+    " sources destinations payment_gateways search_providers banks".split()
+)
+"""Directories whose entries are named after organisations."""
+
+
 class Classifier:
     """Classes of a base tree's files.
 

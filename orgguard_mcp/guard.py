@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Self
 
 from orgguard_mcp import consent, reserved
+from orgguard_mcp.build import Progress
 from orgguard_mcp.errors import UsageError
-from orgguard_mcp.index import Index, Progress
+from orgguard_mcp.index import Index
 from orgguard_mcp.lexicon import is_ordinary
 from orgguard_mcp.model import (
     Answer,
@@ -23,13 +24,15 @@ from orgguard_mcp.model import (
     Base,
     Basis,
     Decision,
+    FileClass,
+    Held,
     Request,
     Scope,
     Sightings,
     Verdict,
     path_of,
 )
-from orgguard_mcp.names import Name, parse
+from orgguard_mcp.names import Name, NameKey, parse
 from orgguard_mcp.policy import PATH as POLICY_PATH
 from orgguard_mcp.policy import Policy, parse_policy
 from orgguard_mcp.repository import ENVIRONMENT_BASE, Repository
@@ -49,12 +52,17 @@ class Guard:
     """One repository, seen from its base, with its ledger. A context manager.
 
     Raises `OrgGuardError` and its kinds from every method: a door that gets one lets nothing
-    through. Methods may be called from several threads.
+    through. Methods may be called from several threads. With `alone` set the base alone speaks:
+    what humans decided on this machine does not count, just as CI does not know of it.
     """
 
-    def __init__(self, directory: str | Path, base: str | None = None) -> None:
+    def __init__(
+        self, directory: str | Path, base: str | None = None, head: str | None = None
+    ) -> None:
         self.repository = Repository(directory)
         self._ref = base
+        self._head = head
+        self.alone = False
         self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
         self._preparing = threading.Lock()
         try:
@@ -85,7 +93,7 @@ class Guard:
             self._view = view
 
     def _look(self) -> View:
-        base, policy = _base_and_policy(self.repository, self._ref)
+        base, policy = _base_and_policy(self.repository, self._ref, self._head)
         return View(base, policy, Index(self.repository, base, policy))
 
     def __enter__(self) -> Self:
@@ -135,6 +143,22 @@ class Guard:
         self._prepare(view)
         return view.index.sightings(name.key)
 
+    def holdings(self, keys: Iterable[str]) -> dict[str, Held]:
+        """What the base holds of each of *keys*: facts to weigh a candidate by, no verdict."""
+        view = self._view
+        self._prepare(view)
+        return view.index.held(keys)
+
+    def classify(self, path: str) -> FileClass:
+        """The class of *path* by the base's policy and attributes."""
+        return self._view.index.classify(path)
+
+    def told(self) -> frozenset[NameKey]:
+        """The keys that a human was asked about or spoke on, in this repository."""
+        if not self._has_ledger():
+            return frozenset()
+        return self.ledger.keys()
+
     def _decided(self, view: View, name: Name, path: str | None, seen: Sightings) -> Verdict:
         """The verdict on a name that the base does not establish."""
         decisions = self.ledger.decisions(name.key) if self._has_ledger() else []
@@ -153,6 +177,8 @@ class Guard:
 
     def _has_ledger(self) -> bool:
         """Whether anything was ever asked here: checking alone leaves no queue behind."""
+        if self.alone:
+            return False
         return "ledger" in self.__dict__ or self._ledger_path.exists()
 
     # --- ask and decide -----------------------------------------------------------------------
@@ -197,15 +223,17 @@ class Guard:
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD, Basis.PENDING})
 
 
-def _base_and_policy(repository: Repository, ref: str | None) -> tuple[Base, Policy]:
+def _base_and_policy(
+    repository: Repository, ref: str | None, head: str | None
+) -> tuple[Base, Policy]:
     """The base and its policy. The policy of the first base may name another base; that one's
     policy then holds, and is not followed further.
     """
-    base = repository.base(ref)
+    base = repository.base(ref, head=head)
     policy = _policy_at(repository, base)
     chosen = ref or os.environ.get(ENVIRONMENT_BASE)
     if policy.base and not chosen:
-        base = repository.base(policy.base, source=f"base in {POLICY_PATH}")
+        base = repository.base(policy.base, source=f"base in {POLICY_PATH}", head=head)
         policy = _policy_at(repository, base)
     return base, policy
 

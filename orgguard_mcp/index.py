@@ -18,20 +18,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice, pairwise
+from typing import TypeVar
 
 from orgguard_mcp import fileclass, lexicon, mentions
+from orgguard_mcp.build import MAX_HAND_WRITTEN, Progress, build
 from orgguard_mcp.display import plural, visible
 from orgguard_mcp.errors import IndexUnavailableError
-from orgguard_mcp.fileclass import Classifier
-from orgguard_mcp.model import Base, Evidence, FileClass, Sightings
+from orgguard_mcp.fileclass import PROVIDER_DIRS, Classifier
+from orgguard_mcp.model import Base, Evidence, FileClass, Held, Sightings
 from orgguard_mcp.names import WORD, NameKey, fold
 from orgguard_mcp.policy import Policy
-from orgguard_mcp.repository import MAX_BLOB, Repository, Tree
+from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage import postings
 from orgguard_mcp.storage.postings import Postings
 from orgguard_mcp.uses import Use, uses
@@ -42,20 +45,9 @@ MAX_EVIDENCE = 5
 MAX_PATHS = 2
 """Of these, at most so many paths: lines tell more."""
 
-MAX_HAND_WRITTEN = 512 << 10
-"""Bytes; a larger data or text file was collected by a machine: it establishes nothing."""
-
-_SEGMENT_BYTES = 32 << 20
 _MAX_READ = 400  # files read for one name before the search gives up: then the human is asked
 _MAX_CUTS = 64
 _PROPER_SHARE = 1 / 3  # of the files with the word must use it as a name, where only prose tells
-
-PROVIDER_DIRS = frozenset(
-    "providers provider integrations integration llms connectors connector vendors partners"
-    " customers adopters brands merchants exchanges carriers retailers suppliers marketplaces"
-    " sources destinations payment_gateways search_providers banks".split()
-)
-"""Directories whose entries are named after organisations."""
 
 PLUMBING = frozenset(
     "base factory common utils util types init main index config constants registry manager client"
@@ -66,7 +58,10 @@ PLUMBING = frozenset(
 
 _PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
 
-Progress = Callable[[int, int], None]
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What no file's text holds, and no database takes."""
+
+_Answer = TypeVar("_Answer")
 
 
 class Index:
@@ -138,33 +133,7 @@ class Index:
     def _build(self, progress: Progress) -> None:
         if self._postings is None:
             self._postings = Postings(self._path)
-        tree_id = self._repository.tree_id(self.base.commit)
-        if self._postings.tree(tree_id) is None:
-            tree = self._repository.tree(self.base.commit)
-            large = self._read_blobs(self._postings, _limits(tree), progress)
-            unread = _unread(len(tree.submodules), large)
-            self._postings.add_tree(tree_id, *_tree_rows(tree), unread)
-        self._tree = self._postings.tree(tree_id) or 0
-
-    def _read_blobs(self, cache: Postings, limits: dict[str, int], progress: Progress) -> int:
-        """Bring the blobs of *limits* into the cache; return how many are larger than theirs."""
-        missing = cache.missing(limits)
-        sizes = self._repository.sizes(missing) if missing else {}
-        wanted = [oid for oid in missing if sizes[oid] <= limits[oid]]
-        segment: dict[str, set[tuple[str, int]]] = {}
-        held = 0
-        for done, (oid, data) in enumerate(self._repository.blobs(wanted), 1):
-            segment[oid] = _keys(data)
-            held += len(data)
-            if held >= _SEGMENT_BYTES:
-                cache.add_segment(segment)
-                segment, held = {}, 0
-            if done % 100 == 0:
-                progress(done, len(wanted))
-        if segment:
-            cache.add_segment(segment)
-        progress(len(wanted), len(wanted))
-        return len(missing) - len(wanted)
+        self._tree = build(self._repository, self.base.commit, self._postings, progress)
 
     # --- looking up ---------------------------------------------------------------------------
 
@@ -175,17 +144,36 @@ class Index:
         """
         if not self.base.commit:
             return Sightings(False, self.base.reason)
+        return self._answer(lambda: self._sightings(key))
+
+    def held(self, keys: Iterable[str]) -> dict[str, Held]:
+        """What the base holds of each of *keys*, by the cache's word alone: enough to weigh a
+        candidate, not to establish it. A key that the base lacks is not in the answer.
+
+        Raises `IndexUnavailableError` like `sightings`.
+        """
+        if not self.base.commit:
+            return {}
+        wanted = sorted(key for key in set(keys) if not _SURROGATE.search(key))
+        return self._answer(lambda: self._cache.held(self._tree, wanted))
+
+    def classify(self, path: str) -> FileClass:
+        """The class of *path*, by the base's policy and attributes."""
+        return self._classifier.classify(path)
+
+    def _answer(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What *ask* finds in the cache, which is built anew when it is damaged or was trimmed."""
         try:
             if not self._cache.has_tree(self._tree):  # others filled the cache with their bases
                 self._tree = 0
                 self.prepare()
-            return self._sightings(key)
+            return ask()
         except postings.Error:
             self._tree = 0
             self._broken = True
             self.prepare()
             try:
-                return self._sightings(key)
+                return ask()
             except postings.Error as error:
                 raise IndexUnavailableError(
                     "names were not checked: the index of the base cannot be read",
@@ -295,6 +283,8 @@ class Index:
     @cached_property
     def _classifier(self) -> Classifier:
         def read(path: str) -> str:
+            if not self.base.commit:
+                return ""
             return (self._repository.read(self.base.commit, path) or b"").decode("utf-8", "replace")
 
         return Classifier(read, self._policy.classes)
@@ -340,21 +330,6 @@ class Index:
         return tuple(seen.values())
 
 
-def _limits(tree: Tree) -> dict[str, int]:
-    """For each blob, the bytes up to which it is read: the most that one of its paths allows."""
-    limits: dict[str, int] = {}
-    for oid, path in tree.files:
-        limit = MAX_HAND_WRITTEN if fileclass.is_data(path) else MAX_BLOB
-        limits[oid] = max(limit, limits.get(oid, 0))
-    return limits
-
-
-def _unread(submodules: int, large: int) -> str:
-    parts = [plural(submodules, "submodule")] if submodules else []
-    parts += [plural(large, "large file")] if large else []
-    return " and ".join(parts)
-
-
 def _established(
     how: str, evidence: tuple[Evidence, ...], files: dict[FileClass, int]
 ) -> Sightings:
@@ -363,32 +338,6 @@ def _established(
 
 def _silent(done: int, total: int) -> None:
     """Progress that nobody watches."""
-
-
-def _keys(data: bytes) -> set[tuple[str, int]]:
-    text = mentions.readable(data)
-    if text is None:
-        return set()
-    words = mentions.word_keys(text) | mentions.phrase_keys(text)
-    keys = {(key, int(Use.WORD)) for key in words}
-    return keys | {(key, int(use)) for use, key, _ in uses(text)}
-
-
-def _tree_rows(tree: Tree) -> tuple[list[tuple[str, str]], dict[str, list[int]]]:
-    """The rows of *tree*: files as (blob, path), and per path key the files that have it."""
-    entries = [*tree.files, *tree.symlinks]
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    keys: dict[str, tuple[str, ...]] = {}
-    for number, entry in enumerate(entries):
-        found: set[str] = set()
-        for component in entry.path.split("/"):
-            if component not in keys:
-                readable = component.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                keys[component] = mentions.span_keys(readable)
-            found.update(keys[component])
-        for key in found:
-            places[key].append(number)
-    return [(entry.oid, entry.path) for entry in entries], places
 
 
 def _mentioned(text: str, key: NameKey, cuts: list[tuple[str, ...]], plain: bool) -> Iterator[int]:

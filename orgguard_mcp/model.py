@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from orgguard_mcp.names import Name, NameKey
 
@@ -98,6 +99,27 @@ class Sightings:
     why: str
     evidence: tuple[Evidence, ...] = ()
     files: dict[FileClass, int] = field(default_factory=dict)
+
+
+class Held(NamedTuple):
+    """What the base holds of a key: in how many files it stands (of those, how many may establish),
+    how many use it as a name, read it as one, define a type of it, and how many paths have it.
+
+    Files are counted up to `HELD_ENOUGH`.
+    """
+
+    files: int = 0
+    establishing: int = 0
+    named: int = 0
+    proper: int = 0
+    defined: int = 0
+    places: int = 0
+
+
+HELD_ENOUGH = 10
+"""Files of one key after which counting them stops."""
+
+NOTHING = Held()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +287,10 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One place of a finding. `line` and `column` count from 1, in characters; `line` is 0 where a
-    surface has no lines (path, branch, tag). `text` is the whole line, `length` the finding's extent
-    in it.
+    """One place of a finding.
+
+    `line` and `column` count from 1, in characters; `line` is 0 where a surface has no lines (path,
+    branch, tag). `text` is the whole line, `length` the finding's extent in it.
     """
 
     surface: Surface

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orgguard_mcp.errors import InvalidNameError, PolicyError
-from orgguard_mcp.model import FileClass
+from orgguard_mcp.model import FileClass, Level
 from orgguard_mcp.names import NameKey, parse
 
 PATH = ".orgguard/policy.toml"
@@ -34,6 +34,9 @@ class Policy:
     `base` is the reference to compare with; `reserved` are more markers that anybody may write;
     `classes` maps gitignore-style patterns to file classes; `hold_seconds` is how long a request
     holds the agent's call; `lapse_hours` how long an unanswered question stays in the queue.
+    `level` is how strictly a scan reports; with `unscanned` = "fail" a scan that had to pass over
+    something that was there (too large, unreadable) fails as *could not check*, with "report" it
+    only says so.
     """
 
     base: str | None = None
@@ -41,6 +44,8 @@ class Policy:
     classes: Mapping[str, FileClass] = field(default_factory=lambda: MappingProxyType({}))
     hold_seconds: float = HOLD_SECONDS
     lapse_hours: float = LAPSE_HOURS
+    level: Level = Level.REGULAR
+    unscanned: str = "report"
 
 
 def parse_policy(text: bytes) -> Policy:
@@ -116,6 +121,20 @@ def _number(low: float, high: float) -> Callable[[str, Any], float]:
     return read
 
 
+def _one_of(*choices: str) -> Callable[[str, Any], str]:
+    def read(place: str, value: Any) -> str:
+        text = _text(place, value)
+        if text not in choices:
+            raise _refusal(place, f"expected one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _level(place: str, value: Any) -> Level:
+    return Level(_one_of(*Level)(place, value))
+
+
 def _kind(value: Any) -> str:
     names = {str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "a list" if isinstance(value, list) else "another type")
@@ -127,4 +146,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "classes": _classes,
     "hold_seconds": _number(0, MAX_HOLD_SECONDS),
     "lapse_hours": _number(0.1, 24 * 365),
+    "level": _level,
+    "unscanned": _one_of("report", "fail"),
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orgguard_mcp import index
+from orgguard_mcp import build
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Basis, Effect
@@ -111,7 +111,7 @@ def test_processes_that_start_at_once_share_one_build(make_repo: MakeRepo) -> No
 
 
 def _build_and_die(directory: Path, at: int) -> None:
-    index._SEGMENT_BYTES = 1  # a transaction for each blob, as a large repository has many
+    build._SEGMENT_BYTES = 1  # a transaction for each blob, as a large repository has many
 
     def kill(done: int, total: int) -> None:
         if done == at:

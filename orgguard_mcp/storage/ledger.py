@@ -189,6 +189,12 @@ class Ledger:
             raise LedgerError("there is no such request", hint="`orgguard pending` lists them")
         return found[0]
 
+    def keys(self) -> frozenset[NameKey]:
+        """The keys of every request, open or not."""
+        with self._errors("read"), self._lock:
+            rows = self._db.execute("SELECT DISTINCT key FROM request").fetchall()
+            return frozenset(NameKey(row[0]) for row in rows)
+
     def pending(self) -> list[Request]:
         """Every open request, oldest first."""
         return self._requests(f"WHERE {_OPEN}", (time.time(),))

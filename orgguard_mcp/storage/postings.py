@@ -12,11 +12,14 @@ import sqlite3
 import threading
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from os import fsdecode, fsencode
 from pathlib import Path
 from typing import Literal
+
+from orgguard_mcp.model import HELD_ENOUGH, NOTHING, Held
+from orgguard_mcp.uses import Use
 
 FORMAT = 10
 """Raise it whenever keys or tables change: an index of another format is built anew."""
@@ -26,6 +29,16 @@ Error = sqlite3.Error
 
 TREES_KEPT = 16
 """Bases whose file lists are kept: branches and worktrees of one repository share the cache."""
+
+_MAX_PARAMETERS = 500
+
+_FIELDS = {
+    int(use): Held._fields.index(field)
+    for use, field in (
+        (Use.WORD, "files"), (Use.NAMED, "named"), (Use.PROPER, "proper"), (Use.DEFINED, "defined"),
+    )
+}  # fmt: skip
+_PLACES = Held._fields.index("places")
 
 _SCHEMA = """
 CREATE TABLE blob (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE);
@@ -52,6 +65,7 @@ class Postings:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._counted: tuple[int, dict[int, int]] = (0, {})
         with suppress(FileExistsError):  # see Ledger: an open and close would drop locks
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -181,6 +195,36 @@ class Postings:
         with self._lock:
             return {key for (key,) in self._db.execute(query, tuple(keys))}
 
+    def held(self, tree: int, keys: Sequence[str]) -> dict[str, Held]:
+        """What *tree* holds of each of *keys*; those that it lacks are left out."""
+        found: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(NOTHING))
+        with self._lock:
+            standing = self._standing(tree)
+            for some in _batches(keys):
+                marks = ", ".join("?" * len(some))
+                rows = self._db.execute(
+                    f"SELECT key, use, blobs FROM posting WHERE key IN ({marks})", some
+                )
+                for key, use, ids in rows:
+                    if (field := _FIELDS.get(use)) is not None:
+                        counts = found[key]
+                        counts[field] = _count(_numbers("I", ids), standing, counts[field])
+                rows = self._db.execute(
+                    "SELECT key, length(files) / 8 FROM place"
+                    f" WHERE tree = ? AND key IN ({marks})", (tree, *some),
+                )  # fmt: skip
+                for key, places in rows:
+                    found[key][_PLACES] = places
+        held = {key: Held(*counts) for key, counts in found.items() if any(counts)}
+        return {key: has._replace(establishing=has.files) for key, has in held.items()}
+
+    def _standing(self, tree: int) -> dict[int, int]:
+        """In how many files of *tree* each blob stands; of the last tree that was asked about."""
+        if self._counted[0] != tree:
+            query = "SELECT blob, count(*) FROM file WHERE tree = ? AND blob > 0 GROUP BY blob"
+            self._counted = tree, dict(self._db.execute(query, (tree,)))
+        return self._counted[1]
+
     def files(self, tree: int, blobs: Iterable[int]) -> list[str]:
         """The paths that have one of *blobs* in *tree*."""
         query = "SELECT path FROM file WHERE tree = ? AND blob = ?"
@@ -207,6 +251,20 @@ class Postings:
         with self._lock:
             row = self._db.execute(f"{query} WHERE tree.id = ?", (tree,)).fetchone()
         return int(row[0]), str(row[1] or "")
+
+
+def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(keys), _MAX_PARAMETERS):
+        yield tuple(keys[start : start + _MAX_PARAMETERS])
+
+
+def _count(blobs: Iterable[int], standing: Mapping[int, int], count: int) -> int:
+    """*count* and the files with one of *blobs*, of which `HELD_ENOUGH` are enough."""
+    for blob in blobs:
+        if count >= HELD_ENOUGH:
+            return HELD_ENOUGH
+        count += standing.get(blob, 0)
+    return min(count, HELD_ENOUGH)
 
 
 def _numbers(kind: Literal["I", "Q"], stored: object) -> Iterable[int]:

@@ -1,0 +1,122 @@
+"""The scan's door: from the command line's options to a report, a question and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from orgguard_mcp.change import Sources
+from orgguard_mcp.display import plural
+from orgguard_mcp.errors import UsageError
+from orgguard_mcp.guard import Guard
+from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
+from orgguard_mcp.report import FORMATS, Options, job_summary
+from orgguard_mcp.scan import scan
+
+CLEAN, FINDINGS, UNCHECKED = 0, 1, 3
+
+SPEAKS_TO_PEOPLE = frozenset({"human", "github"})
+"""Formats that a reader sees as they come; beside the others the report for people is printed."""
+
+NOT_THERE = ("no ", "not asked for", "the event has none", "HEAD is detached", "the repository has")
+"""How the reasons begin with which a surface was not there to scan, rather than passed over."""
+
+_ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD})
+
+
+def run(options: argparse.Namespace) -> int:
+    """Scan as *options* say, print the report and return the exit code."""
+    from orgguard_mcp.progress import Progress
+
+    sources = _sources(options)
+    with Guard(options.repo or ".", options.base, options.head) as guard:
+        guard.alone = options.dry_run
+        with Progress(sys.stderr) as progress:
+            guard.prepare(progress.of("Reading the base", "files"))
+            level = Level(options.level) if options.level else None
+            report = scan(guard, sources, level, progress.so_far("Scanning", "pieces"))
+        asked = _ask(guard, report) if options.ask else 0
+        unscanned = guard.policy.unscanned == "fail" and _passed_over(report)
+    _print(report, options)
+    if asked:
+        _say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
+    if report.findings and not options.exit_zero:
+        return FINDINGS
+    if unscanned:
+        _say("error: not everything could be checked, and the policy says that this fails")
+        return UNCHECKED
+    return CLEAN
+
+
+def _sources(options: argparse.Namespace) -> Sources:
+    text = (options.text, sys.stdin.read()) if options.text else None
+    if text and sys.stdin.isatty() and not text[1]:
+        raise UsageError("nothing was scanned: standard input is empty", hint="pipe the text in")
+    return Sources(
+        head=options.head, staged=options.staged, worktree=options.worktree,
+        event=_path(options.event), pr_text=_path(options.pr_text), branch=options.branch,
+        message_file=_path(options.message_file), text=text,
+    )  # fmt: skip
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given) if given else None
+
+
+def _print(report: Report, options: argparse.Namespace) -> None:
+    reveal = Options(reveal=_reveal(options))
+    sys.stdout.write(FORMATS[options.format](report, reveal))
+    sys.stdout.flush()
+    if options.format not in SPEAKS_TO_PEOPLE:
+        sys.stderr.write(FORMATS["human"](report, reveal))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if options.format == "github" and summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(job_summary(report, reveal))
+
+
+def _reveal(options: argparse.Namespace) -> bool:
+    """Names are for the user's own terminal; a CI system may have one, but keeps what it shows."""
+    terminal = sys.stdout.isatty() and not os.environ.get("CI")
+    return bool(options.reveal) or (terminal and options.format == "human")
+
+
+def _passed_over(report: Report) -> bool:
+    """Whether something was there that could not be scanned."""
+    reasons = (skipped.reason for row in report.coverage for skipped in row.skipped)
+    return any(not reason.startswith(NOT_THERE) for reason in reasons)
+
+
+def _ask(guard: Guard, report: Report) -> int:
+    """Put every finding that a human may decide into the queue; return how many."""
+    findings = [one for one in report.findings if one.verdict.basis in _ASKABLE]
+    for finding in findings:
+        guard.request(finding.verdict.name.surface, _asks(finding))
+    return len(findings)
+
+
+def _asks(finding: Finding) -> list[Ask]:
+    asker = Asker("orgguard scan")
+    return [
+        Ask(
+            _where(at.surface, at.path, at.line),
+            at.text.strip(),
+            "found by a scan",
+            asker,
+            time.time(),
+        )
+        for at in finding.locations[:20]
+    ]
+
+
+def _where(surface: Surface, path: str, line: int) -> str:
+    if surface.in_file:
+        return f"{path}:{line}"
+    return path if surface is Surface.PATH else surface.value.replace("-", " ")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
