@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
@@ -21,6 +21,12 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python bench/established.py
 	$(BIN)/python bench/against_git_grep.py
+
+# Coverage-guided; TARGET is one of bench/fuzz.py's.
+TARGET ?= decode
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python bench/fuzz.py $(TARGET) -max_total_time=300 -max_len=4000 -timeout=20
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orgguard_mcp.errors import OrgGuardError
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNCHECKED
+    except Exception as error:  # noqa: BLE001  # Python would exit with 1, which says "findings"
+        _say_crash(error)
         return UNCHECKED
 
 
@@ -260,6 +264,21 @@ def _out(text: str) -> None:
 def _say(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(text + "\n")
+
+
+def _say_crash(error: Exception) -> None:
+    """Say that and where this program failed; not the error's own words: they may hold a name."""
+    at = error.__traceback__
+    while at and at.tb_next:
+        at = at.tb_next
+    where = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else "?"
+    _say_error(
+        OrgGuardError(
+            "names were not checked: OrgGuard itself failed",
+            cause=f"{type(error).__name__} in {where}",
+            hint="please report this, with the command that you ran",
+        )
+    )
 
 
 def _say_error(error: OrgGuardError) -> None:

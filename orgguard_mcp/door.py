@@ -12,6 +12,7 @@ from orgguard_mcp.change import Sources
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import UsageError
 from orgguard_mcp.guard import Guard
+from orgguard_mcp.lines import readable
 from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
 from orgguard_mcp.report import FORMATS, Options, job_summary
 from orgguard_mcp.scan import scan
@@ -52,14 +53,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sources(options: argparse.Namespace) -> Sources:
-    text = (options.text, sys.stdin.read()) if options.text else None
-    if text and sys.stdin.isatty() and not text[1]:
-        raise UsageError("nothing was scanned: standard input is empty", hint="pipe the text in")
+    text = (options.text, _piped()) if options.text else None
     return Sources(
         head=options.head, staged=options.staged, worktree=options.worktree,
         event=_path(options.event), pr_text=_path(options.pr_text), branch=options.branch,
         message_file=_path(options.message_file), text=text,
     )  # fmt: skip
+
+
+def _piped() -> str:
+    """Standard input: bytes that are no text keep nothing of it from being read."""
+    text = readable(sys.stdin.buffer.read()) if sys.stdin else ""
+    if not text and (not sys.stdin or sys.stdin.isatty()):
+        raise UsageError("nothing was scanned: standard input is empty", hint="pipe the text in")
+    return text
 
 
 def _path(given: str | None) -> Path | None:
