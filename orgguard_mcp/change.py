@@ -17,7 +17,7 @@ from orgguard_mcp.event import Event, read_event
 from orgguard_mcp.lines import decode, numbered, pieces, readable
 from orgguard_mcp.messages import cleanup, message, written
 from orgguard_mcp.model import Artifact, Base, Coverage, Skipped, Surface
-from orgguard_mcp.repository import FileChange, Repository
+from orgguard_mcp.repository import FileChange, Lack, Repository
 
 CONTENT = (Surface.CODE, Surface.DOCS, Surface.DATA)
 """The surfaces of files' lines; what of code is comment or string is the detector's to say."""
@@ -152,7 +152,10 @@ class Change:
             return
         tags = self._repository.tags(self._base.commit, self.head)
         annotated = [oid for _, oid in tags if oid]
-        notes = (data or b"" for _, data in self._repository.objects(annotated, "tag"))
+        notes = (
+            b"" if isinstance(data, Lack) else data
+            for _, data in self._repository.objects(annotated, "tag")
+        )
         for name, oid in tags:
             note = _lines(message(next(notes))) if oid else ()
             if name not in given or note:
@@ -182,7 +185,7 @@ class Change:
             commits = self._repository.commits(self._base.commit, self.head)
             for oid, data in self._repository.objects(commits, "commit", MAX_CONTENT):
                 told.pop(oid, None)
-                if data is None:
+                if isinstance(data, Lack):
                     self._tally.skip(Surface.COMMIT_MESSAGE, oid, "too large")
                 else:
                     yield Artifact(Surface.COMMIT_MESSAGE, oid, _lines(message(data)))

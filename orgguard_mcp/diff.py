@@ -27,7 +27,15 @@ from orgguard_mcp.lines import (
     surface_of,
 )
 from orgguard_mcp.model import Artifact, Surface
-from orgguard_mcp.repository import ABSENT, SUBMODULE, SYMLINK, FileChange, Repository
+from orgguard_mcp.repository import (
+    ABSENT,
+    SUBMODULE,
+    SYMLINK,
+    FileChange,
+    Lack,
+    Repository,
+    partial_clone,
+)
 
 MAX_CONTENT = 16 << 20
 """Bytes; the content of a larger file is not scanned, and said to be not."""
@@ -53,22 +61,28 @@ class _Unread(NamedTuple):
 
 _Content = bytes | _Unread
 _TOO_LARGE = _Unread(f"too large: over {MAX_CONTENT >> 20} MB")
+_MISSING = _Unread("its content is not in this clone")
+_LACKING = {Lack.LARGE: _TOO_LARGE, Lack.MISSING: _MISSING}
 
 
 def read_files(
     repository: Repository, changes: Sequence[FileChange], skip: Skip
 ) -> Iterator[Artifact]:
     """What *changes* add, file by file: a new path, then the added lines in artifacts of at most
-    `MAX_LINES`. Of all files one at a time is in memory.
+    `MAX_LINES`. Of all files one at a time is in memory. Raises `RepositoryError` when a partial
+    clone has left them all with its remote.
     """
     moved = {change.old_oid for change in changes if change.deletes}
     removed = _removed_lines(repository, changes)
     present = [change for change in changes if not change.deletes]
+    lost = read = 0
     for change, old, new in _contents(repository, present):
         stored = change.old_mode != ABSENT  # else both ids may be zeros, of an untracked file
         if not stored:
             path = readable(os.fsencode(change.path))
             yield Artifact(Surface.PATH, change.path, tuple((0, p) for p in pieces(path)))
+        lost += new is _MISSING
+        read += not isinstance(new, _Unread)
         if isinstance(new, _Unread):
             skip(surface_of(change.path), change.path, new.reason)
         elif change.new_mode == SYMLINK:
@@ -76,6 +90,8 @@ def read_files(
             yield Artifact(Surface.DATA, change.path, tuple((1, p) for p in pieces(target)))
         elif change.new_oid not in moved and not (stored and change.new_oid == change.old_oid):
             yield from _read_text(change.path, new, [_lines(old), removed], skip)
+    if lost and not read and repository.partial:
+        raise partial_clone("none of the change's files could be read")
 
 
 def _read_text(
@@ -147,7 +163,7 @@ def _contents(
         for oid, stored in _sides(change):
             if stored:
                 data = next(blobs)[1]
-                read.append(_TOO_LARGE if data is None else data)
+                read.append(_LACKING[data] if isinstance(data, Lack) else data)
             else:
                 read.append(_read_from_disk(top, change.path) if oid and top else b"")
         new = _unreadable(change) or read[1]

@@ -5,10 +5,15 @@ that say what was not done. `repository.py` asks the questions; nothing else run
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
@@ -30,11 +35,25 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+class Lack(Enum):
+    """Why there is no content of an object."""
+
+    LARGE = "larger than was asked for"
+    MISSING = "not in this clone"
+
+
 class Git:
     """Git in one directory; `RepositoryError` from every method when it cannot answer."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._apart: Mapping[str, str] = {}
+        self._tidy: Callable[[], object] = dict
+
+    def close(self) -> None:
+        """Remove what `set_apart` made."""
+        self._apart = {}
+        self._tidy()
 
     def run(
         self,
@@ -65,16 +84,44 @@ class Git:
         return b"" if done.returncode else done.stdout
 
     def reader(self) -> BlobReader:
-        """A resident reader of blobs."""
-        return BlobReader(self._popen("cat-file", "--batch"))
+        """A resident reader of blobs. In a partial clone it may end: see `set_apart`."""
+        return BlobReader(self._cat_file("--batch"))
+
+    def sizes(self, oids: Sequence[str]) -> dict[str, int]:
+        """The size in bytes of each of *oids* that this clone has."""
+        args = "cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer"
+        asked = "\n".join(oids).encode() + b"\n"
+        try:
+            listed = self.run(*args, stdin=asked, variables=self._apart)
+        except RepositoryError:
+            if not self.set_apart():
+                raise
+            listed = self.run(*args, stdin=asked, variables=self._apart)
+        rows = (row.split() for row in listed.decode().splitlines())
+        return {oid: int(size) for oid, size in rows if size.isdecimal()}
 
     def objects(
-        self, oids: Sequence[str], kind: str, limit: int | None = None
-    ) -> Iterator[tuple[str, bytes | None]]:
-        """Stream the content of *oids*, all of them a *kind*, in their order, through one pipe;
-        None for one larger than *limit* bytes.
+        self, oids: Iterable[str], kind: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes | Lack]]:
+        """Stream the content of *oids*, all of them a *kind*, in their order, through one pipe, or
+        why there is none: a blob may be missing, everything else is an error.
         """
-        process = self._popen("cat-file", "--batch", "--buffer")
+        oids, done = list(oids), 0
+        for last in (False, True):
+            try:
+                for found in self._stream(oids[done:], kind, limit):
+                    yield found
+                    done += 1
+            except EOFError:
+                if last or not self.set_apart():
+                    raise unreadable(f"object {oids[done]}") from None
+            else:
+                return
+
+    def _stream(
+        self, oids: Sequence[str], kind: str, limit: int | None
+    ) -> Iterator[tuple[str, bytes | Lack]]:
+        process = self._cat_file("--batch", "--buffer")
         stdin, stdout = _pipes(process)
 
         def feed() -> None:
@@ -86,27 +133,59 @@ class Git:
         feeder.start()
         try:
             for oid in oids:
-                found, _, size = stdout.readline().decode().partition(" ")[2].partition(" ")
+                header = stdout.readline().decode()
+                if not header:
+                    raise EOFError
+                found, _, size = header.rstrip().partition(" ")[2].partition(" ")
+                if found == "missing" and kind == "blob":
+                    yield oid, Lack.MISSING
+                    continue
                 if found != kind:
-                    raise self._missing(oid)
+                    raise unreadable(f"object {oid}")
                 try:
-                    yield oid, _content(stdout, int(size), limit)
+                    data = _content(stdout, int(size), limit)
                 except OSError as error:
                     raise unreadable(f"object {oid}") from error
+                yield oid, Lack.LARGE if data is None else data
         finally:
             process.kill()
             stdout.close()
             feeder.join()
             process.wait()
 
-    def _missing(self, oid: str) -> RepositoryError:
-        promised = self.run("config", "--get-regexp", r"^remote\..*\.promisor$", check=False)
-        return (partial_clone if promised else unreadable)(f"object {oid}")
+    @cached_property
+    def partial(self) -> bool:
+        """Whether this clone left objects with its remote."""
+        setting = r"^(remote\..*\.promisor|extensions\.partialclone)$"
+        return bool(self.run("config", "--get-regexp", setting, check=False))
 
-    def _popen(self, *args: str) -> subprocess.Popen[bytes]:
+    def set_apart(self) -> bool:
+        """Read objects apart from the settings; False in a clone that is not partial.
+
+        There git would fetch an object that it lacks and, forbidden to, dies instead of saying so.
+        So it gets a git directory that knows of no remote, with this repository's objects.
+        """
+        if self.partial and not self._apart:
+            stub = Path(tempfile.mkdtemp(prefix="orgguard-"))
+            self._tidy = weakref.finalize(self, shutil.rmtree, stub, ignore_errors=True)
+            kind = self.run("rev-parse", "--show-object-format").decode().strip()
+            objects = self.run("rev-parse", "--path-format=absolute", "--git-path", "objects")
+            (stub / "refs").mkdir()
+            (stub / "HEAD").write_text("ref: refs/heads/none\n")
+            if kind != "sha1":
+                (stub / "config").write_text(
+                    f"[core]\nrepositoryformatversion = 1\n[extensions]\nobjectformat = {kind}\n"
+                )
+            self._apart = {
+                "GIT_DIR": str(stub),
+                "GIT_OBJECT_DIRECTORY": os.fsdecode(objects.rstrip(b"\n")),
+            }
+        return self.partial
+
+    def _cat_file(self, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self._command(*args), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=scrubbed_environment(),
+            self._command("cat-file", *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env={**scrubbed_environment(), **self._apart},
         )  # fmt: skip
 
     def _command(self, *args: str) -> list[str]:

@@ -133,7 +133,9 @@ class Index:
     def _build(self, progress: Progress) -> None:
         if self._postings is None:
             self._postings = Postings(self._path)
-        self._tree = build(self._repository, self.base.commit, self._postings, progress)
+        self._tree = build(
+            self._repository, self.base.commit, self._postings, self.classify, progress
+        )
 
     # --- looking up ---------------------------------------------------------------------------
 

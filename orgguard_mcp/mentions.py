@@ -95,11 +95,14 @@ _SMALL = "a and at by de for in la of on plus the to".split()
 """Words that stand in lower case within a capitalised name."""
 
 _PHRASE = re.compile(
-    r"(?<![^\W_])(?:[A-Z]|[0-9]+[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
+    r"[A-Z0-9](?<![^\W_].)(?:(?<=[A-Z])|[0-9]*[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
     rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(_SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
 """Capitalised words side by side, which may be a name: ``Best Buy``, ``Bank of the West``."""
+
+_GAP = re.compile(rf"[ \t](?<=[^\W_].)[ \t]?(?:(?:{'|'.join(_SMALL)}) )*[A-Z0-9]")
+"""Where one word of a phrase ends and the next begins."""
 
 _BREAK = bytes(b if chr(b).isalnum() or b >= 0x80 else 0x20 for b in range(256))
 
@@ -121,9 +124,19 @@ def phrase_keys(text: str) -> set[str]:
     and need not be looked for wherever their words stand.
     """
     keys: set[str] = set()
-    for phrase in set(_PHRASE.findall(text)):
+    for phrase in set(_phrases(text)):
         keys.update(span_keys(phrase))
     return keys
+
+
+def _phrases(text: str) -> Iterator[str]:
+    """Every phrase of *text*; only lines in which two such words may meet are searched."""
+    end = 0
+    while gap := _GAP.search(text, end):
+        start = text.rfind("\n", 0, gap.start()) + 1
+        end = text.find("\n", gap.end())
+        end = len(text) if end < 0 else end
+        yield from _PHRASE.findall(text, start, end)
 
 
 def _linked_keys(text: str, match: re.Match[str], link: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orgguard_mcp.names import Name, NameKey
 
@@ -119,7 +119,7 @@ class Held(NamedTuple):
 HELD_ENOUGH = 10
 """Files of one key after which counting them stops."""
 
-NOTHING = Held()
+NOTHING: Final = Held()
 
 
 @dataclass(frozen=True, slots=True)

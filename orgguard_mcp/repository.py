@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import MAX_BLOB as MAX_BLOB
-from orgguard_mcp.git import BlobReader, Git, partial_clone, unreadable
+from orgguard_mcp.git import BlobReader, Git, unreadable
+from orgguard_mcp.git import Lack as Lack
+from orgguard_mcp.git import partial_clone as partial_clone
 from orgguard_mcp.model import Base
 
 ENVIRONMENT_BASE = "ORGGUARD_BASE"
@@ -88,11 +90,12 @@ class Repository:
         self.close()
 
     def close(self) -> None:
-        """End the resident reader."""
+        """End the resident reader, and tidy up."""
         with self._lock:
             if self._reader:
                 self._reader.close()
                 self._reader = None
+            self._git.close()
 
     @property
     def state_dir(self) -> Path:
@@ -242,30 +245,41 @@ class Repository:
             return None  # git would read another object than a file of that path
         spec = os.fsencode(f"{commit}:{path}")
         with self._lock:
-            if self._reader is None:
-                self._reader = self._git.reader()
             try:
-                return self._reader.read(spec)
+                return self._ask(spec)
             except (OSError, ValueError) as error:
-                self._reader.close()
-                self._reader = None
+                if not self._git.set_apart():
+                    raise unreadable(str(error)) from error
+            try:
+                return self._ask(spec)
+            except (OSError, ValueError) as error:
                 raise unreadable(str(error)) from error
 
-    def sizes(self, oids: Sequence[str]) -> dict[str, int]:
-        """The size in bytes of each of the blobs *oids*."""
-        listed = self._git.run(
-            "cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer",
-            stdin="\n".join(oids).encode() + b"\n",
-        )  # fmt: skip
-        rows = [row.split() for row in listed.decode().splitlines()]
-        if any(not row[1].isdecimal() for row in rows):
-            raise partial_clone("objects are missing")
-        return {row[0]: int(row[1]) for row in rows}
+    def _ask(self, spec: bytes) -> bytes | None:
+        if self._reader is None:
+            self._reader = self._git.reader()
+        try:
+            return self._reader.read(spec)
+        except (OSError, ValueError):
+            self._reader.close()
+            self._reader = None
+            raise
 
-    def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Stream the content of *oids*, in their order, through one `cat-file` pipe."""
+    def sizes(self, oids: Sequence[str]) -> dict[str, int]:
+        """The size in bytes of each of the blobs *oids* that this clone has."""
+        return self._git.sizes(oids)
+
+    def blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Stream the content of *oids*, all of which are there, in their order."""
         for oid, data in self._git.objects(oids, "blob"):
-            yield oid, data or b""
+            if isinstance(data, Lack):
+                raise unreadable(f"object {oid}")
+            yield oid, data
+
+    @property
+    def partial(self) -> bool:
+        """Whether this clone left objects with its remote."""
+        return self._git.partial
 
     # --- a change -----------------------------------------------------------------------------
 
@@ -351,10 +365,10 @@ class Repository:
         return self._git.run("rev-list", head, *excluded, "--").decode().split()
 
     def objects(
-        self, oids: Sequence[str], kind: str, limit: int | None = None
-    ) -> Iterator[tuple[str, bytes | None]]:
+        self, oids: Iterable[str], kind: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes | Lack]]:
         """Stream the content of *oids*, all of *kind* (``blob``, ``commit``, ``tag``), in their
-        order; None for one larger than *limit* bytes.
+        order, or why there is none: it is larger than *limit* bytes, or a blob that is missing.
         """
         return self._git.objects(oids, kind, limit)
 

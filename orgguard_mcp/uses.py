@@ -27,48 +27,63 @@ class Use(IntEnum):
     """The text defines a type of that name, so its capital says nothing."""
 
 
+# `re` finds a first character fast, and tries everywhere what begins with a condition: so that on
+# what stands before comes second, `@(?<=[\s/]@)` rather than `(?<=[\s/])@`.
+
 _TLDS = "com|org|net|io|ai|app|dev|co|cloud|tech|xyz|so|inc|eu|de|fr|uk|us|in|ch|nl|se|jp|cn|sh|me"
 _LABELS = r"((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+\.[A-Za-z]{2,24})"
 _HOSTS = (
     re.compile(r"://(?:[^\s/@\"'<>]*@)?" + _LABELS),
     re.compile(r"@(?<=[A-Za-z0-9_.+-]@)" + _LABELS),
-    re.compile(r"(?<=[\"'`])((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + _TLDS + r"))(?=[\"'`/:])"),
+    re.compile(r"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + _TLDS + r"))(?=[\"'`/:])"),
 )
 _BARE_HOST = re.compile(r"\.(?:com|ai)(?![\w(])")  # its labels are looked at from here backwards
 _LABELS_BEFORE = re.compile(r"(?<![\w.@/$-])(?:[a-z0-9-]+\.)*[a-z0-9-]{2,}$")
 _OWNER = re.compile(r"\.(?:com|co|org)/([\w-]+)")
 _CODE_HOST = re.compile(r"(?<![\w.])(?:github|gitlab|bitbucket|huggingface)$")
-_SCOPE = re.compile(r"""["'`\s/]@([a-z0-9][a-z0-9-]*)/[a-z0-9]""")
+_SCOPE = re.compile(r"""@(?<=["'`\s/]@)([a-z0-9][a-z0-9-]*)/[a-z0-9]""")
 _CREDENTIAL = re.compile(
     r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
     r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
 )
+_CREDENTIAL_SIGNS = ("_API_", "_TOKEN", "_CLIENT_SECRET", "_WEBHOOK_", "_ACCOUNT_SID")
+"""One of them stands in every credential: most texts have none and need no search."""
+
 _LEGAL_FORM = re.compile(
-    r" (?:Inc|Corp|Corporation|GmbH|LLC|L\.L\.C|Ltd|Limited|PLC|plc|S\.A|N\.V|B\.V|AG|SE|Oyj|A/S)"
+    r" (?=[A-Zp])"
+    r"(?:Inc|Corp|Corporation|GmbH|LLC|L\.L\.C|Ltd|Limited|PLC|plc|S\.A|N\.V|B\.V|AG|SE|Oyj|A/S)"
     r"\b"
 )
 _CAPITALISED = re.compile(r"\b([A-Z][\w&'-]*(?: [A-Z][\w&'-]*){0,3}),?$")
 _NAMED = (*_HOSTS, _SCOPE, _CREDENTIAL)
-_SENTENCE = re.compile(
-    r"(?:^|[\s(])(?P<before>[a-z][a-z'-]+,? [a-z][a-z'-]*),? (?P<name>[A-Z][a-z]+)(?:'s)?"
-    r"(?=[.,;:!?)]?(?:$|\s))",
-    re.MULTILINE,
+_CAPITAL = re.compile(
+    r" (?<=[a-z,'-] )(?P<name>[A-Z][a-z]+)(?:'s)?(?=[.,;:!?)]?(?:$|\s))", re.MULTILINE
 )
+"""A capitalised word that may stand within a sentence; what is before it tells."""
+
+_WITHIN = re.compile(r"(?:^|[\s(])[a-z][a-z'-]+,? (?P<before>[a-z][a-z'-]*),?\Z")
 _OPENING = re.compile(  # "Detects Visa credit cards": the second word of a sentence
-    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+) (?P<name>[A-Z][a-z]+) (?=[a-z])", re.MULTILINE
+    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+)\Z", re.MULTILINE
 )
-_LIST = re.compile(r"\b[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
+_GOES_ON = re.compile(" (?=[a-z])")
+_COMMA = re.compile(r", (?=[A-Z]\w)")
+_LIST = re.compile(r"[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
 _DISPLAY = re.compile(r"[:=]\s*[\"'](?P<name>[A-Z][A-Za-z]+)[\"']")
 _LABEL = re.compile(
     r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner)"
     r"[\"']?\s*$",
     re.IGNORECASE,
 )
-_ACCENTED = re.compile(r"(?<![^\W\d_])(?:[A-Z][^\W\d_]*[\u00c0-\u024f]|[\u00c0-\u00de])[^\W\d_]*")
-_DEFINITION = re.compile(
-    r"\b(?:class|struct|interface|enum|trait|type|object|record|message|typedef|namespace|module)"
-    r"\s+(?P<name>[A-Z][A-Za-z]*)\b"
+_ACCENT = re.compile("[\u00c0-\u024f]")
+_ACCENTED = re.compile(
+    r"[A-Z\u00c0-\u00de](?<![^\W\d_].)(?:(?<=[\u00c0-\u00de])|[^\W\d_]*[\u00c0-\u024f])[^\W\d_]*"
 )
+_DEFINED = tuple(
+    "class struct interface enum trait type object record message typedef namespace module".split()
+)
+_DEFINITION = re.compile(r"\s(?<=[defmst]\s)\s*(?P<name>[A-Z][A-Za-z]*)\b")
+"""A capitalised word after one that ends like one of `_DEFINED`."""
+
 _NOBODY = frozenset(
     # Stand-ins and roles in hosts, owners and credentials, and the sections of code hosts.
     "your my our some other provider placeholder redacted generic test tests default master secret"
@@ -98,17 +113,16 @@ def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
     """
     yield from _named(text)
     for match in _DEFINITION.finditer(text):
-        yield from _telling(Use.DEFINED, match["name"], match.start("name"))
+        at = match.start()
+        if text.endswith(_DEFINED, 0, at) and text[_word_start(text, at) : at] in _DEFINED:
+            yield from _telling(Use.DEFINED, match["name"], match.start("name"))
     for match in _DISPLAY.finditer(text):
         if _LABEL.search(text, max(0, match.start() - 30), match.start()):
             yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    for pattern in (_SENTENCE, _OPENING):
-        for match in pattern.finditer(text):
-            if match["before"].split()[-1].rstrip(",").lower() not in lexicon.NO_NAME_AFTER:
-                yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    for match in _LIST.finditer(text):
+    yield from _in_sentences(text)
+    for match in _lists(text):
         yield from _listed(text, match)
-    if not text.isascii():
+    if not text.isascii() and _ACCENT.search(text):
         for match in _ACCENTED.finditer(text):  # "Nestlé" is a name where "nestle" is a verb
             yield from _telling(Use.PROPER, match[0], match.start())
 
@@ -119,6 +133,31 @@ def _host(host: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
     if label.lower() not in _NOBODY:
         yield from _telling(Use.NAMED, label, offset)
         yield from _telling(Use.NAMED, label + host.rpartition(".")[2], offset)
+
+
+def _in_sentences(text: str) -> Iterator[tuple[Use, NameKey, int]]:
+    for match in _CAPITAL.finditer(text):
+        before = _before(_WITHIN, text, match)
+        if not before and _GOES_ON.match(text, match.end("name")):
+            before = _before(_OPENING, text, match)
+        if before and before["before"].lower() not in lexicon.NO_NAME_AFTER:
+            yield from _telling(Use.PROPER, match["name"], match.start("name"))
+
+
+def _lists(text: str) -> Iterator[re.Match[str]]:
+    done = 0
+    for comma in _COMMA.finditer(text):
+        at = comma.start()
+        if at > done and (match := _LIST.match(text, _word_start(text, at))):
+            done = match.end()
+            yield match
+
+
+def _word_start(text: str, end: int) -> int:
+    """Where the run of letters, digits and underscores begins that ends at *end*."""
+    while end and (text[end - 1].isalnum() or text[end - 1] == "_"):
+        end -= 1
+    return end
 
 
 def _listed(text: str, match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int]]:
@@ -136,6 +175,8 @@ def _listed(text: str, match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int
 
 def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
     for pattern in _NAMED:
+        if pattern is _CREDENTIAL and not any(sign in text for sign in _CREDENTIAL_SIGNS):
+            continue
         for match in pattern.finditer(text):
             if match[1].lower() in _NOBODY or _TEMPLATE.match(text, match.end()):
                 continue

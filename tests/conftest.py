@@ -5,7 +5,7 @@ variables, fixed dates. What a test sees is what it made.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,14 @@ settings.register_profile("ci", deadline=None, suppress_health_check=[HealthChec
 settings.load_profile("ci")
 
 _DATE = "2026-01-02T03:04:05Z"
+_FOREIGN = ("GIT_", "GITHUB_", "ORGGUARD_")
 
 
-@pytest.fixture(autouse=True)
-def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seal the environment of each test and of every process that it starts."""
+def seal(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Seal the environment of this process and of every one that it starts."""
     for variable in list(os.environ):
-        if variable.startswith(("GIT_", "ORGGUARD_")) or variable in MARKERS or variable == "CI":
-            monkeypatch.delenv(variable)
-    home = tmp_path_factory.mktemp("home")
+        if variable.startswith(_FOREIGN) or variable in MARKERS or variable == "CI":
+            patch.delenv(variable)
     for variable, value in {
         "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_EDITOR": "false", "LC_ALL": "C.UTF-8",
@@ -35,7 +34,21 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.com",
         "GIT_COMMITTER_DATE": _DATE, "TERM": "xterm-256color", "TZ": "UTC",
     }.items():  # fmt: skip
-        monkeypatch.setenv(variable, value)
+        patch.setenv(variable, value)
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seal around each test."""
+    seal(monkeypatch, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def sealed_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The seal around what a module's tests share, which is made before the first of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        seal(patch, tmp_path_factory.mktemp("home"))
+        yield
 
 
 @pytest.fixture

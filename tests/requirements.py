@@ -25,6 +25,7 @@ CLAUSES: dict[str, Clause] = {
             "test_end_to_end::test_two_clients_share_one_question_and_its_answer",
             "test_review::test_a_question_is_on_screen_within_a_second",
             "test_review::test_a_question_that_comes_right_after_a_look_is_not_overlooked",
+            "test_scan::test_asking_puts_each_finding_into_the_queue_once",
         ),
     ),
     "any-place": Clause(
@@ -35,6 +36,12 @@ CLAUSES: dict[str, Clause] = {
             "test_end_to_end::test_this_file_only_allows_there_and_asks_elsewhere",
             "test_elicitation::test_forms_ask_about_each_of_a_few_names",
             "test_server::test_the_first_250_characters_hold_the_whole_rule",
+            "test_scan::test_a_name_in_a_file_is_found_in_its_place",
+            "test_scan::test_a_name_in_a_commit_message_is_found_in_its_commit_and_line",
+            "test_scan::test_a_name_in_the_branch_is_found",
+            "test_scan::test_a_name_in_a_tag_and_its_note_is_found",
+            "test_scan::test_a_name_in_the_pull_requests_title_and_body_is_found",
+            "test_scan::test_a_name_is_one_finding_with_all_its_places",
         ),
     ),
     "not-contained": Clause(
@@ -45,6 +52,8 @@ CLAUSES: dict[str, Clause] = {
             "test_index::test_encoded_blob_establishes_nothing",
             "test_index::test_ordinary_word_in_ordinary_use_is_asked_about",
             "test_names::test_every_spelling_of_acme_has_one_key",
+            "test_scan::test_a_name_that_the_base_has_is_quiet",
+            "test_broken_guards::test_green_means_not_on_the_list",
         ),
     ),
     "never-write-first": Clause(
@@ -77,6 +86,9 @@ CLAUSES: dict[str, Clause] = {
             "test_repository::test_base_is_the_merge_base_with_the_remotes_default_branch",
             "test_repository::test_clone_of_the_change_alone_never_takes_the_change_for_its_base",
             "test_end_to_end::test_a_running_server_follows_a_base_that_moves",
+            "test_scan::test_the_change_is_what_came_since_the_merge_base",
+            "test_scan::test_the_staging_area_is_scanned_without_what_is_not_staged",
+            "test_scan::test_the_working_tree_is_scanned_tracked_and_untracked_without_ignored",
         ),
     ),
     "markers": Clause(
@@ -85,6 +97,7 @@ CLAUSES: dict[str, Clause] = {
             "test_reserved::test_a_marker_is_reserved",
             "test_reserved::test_a_near_miss_is_not_reserved",
             "test_reserved::test_a_reserved_domain_hides_no_name",
+            "test_scan::test_reserved_markers_are_quiet",
         ),
     ),
     "capability": Clause(
@@ -145,6 +158,30 @@ CLAUSES: dict[str, Clause] = {
             "test_server::test_bad_arguments_are_denied_and_nothing_is_asked",
             "test_index_cache::test_forged_path_establishes_nothing",
             "test_end_to_end::test_a_dry_run_says_what_it_would_ask_at_once_and_stores_nothing",
+            "test_scan::test_the_exit_code_is_the_same_in_every_format",
+            "test_scan::test_a_shallow_clone_without_the_base_is_not_checked_and_says_how_to_mend_it",
+            "test_scan::test_an_unusable_ledger_is_no_pass",
+            "test_broken_guards::test_a_wrong_setting_matches_nothing_and_prints_pass",
+            "test_broken_guards::test_lost_data_matches_nothing_and_prints_pass",
+        ),
+    ),
+    "only-the-base-allows": Clause(
+        "nothing that the change brings lets it pass: no comment, marker, policy or attribute",
+        (
+            "test_scan::test_a_policy_that_the_change_brings_does_nothing",
+            "test_broken_guards::test_an_inline_comment_is_obeyed",
+            "test_broken_guards::test_a_skip_marker_is_obeyed",
+            "test_broken_guards::test_an_allow_entry_of_the_change_is_obeyed",
+            "test_broken_guards::test_the_scanner_exempts_itself",
+            "test_broken_guards::test_gits_variables_turn_the_scan_to_another_repository",
+        ),
+    ),
+    "silence-is-no-pass": Clause(
+        "a scan says of each place a name can be in what it read, and what not and why",
+        (
+            "test_scan::test_the_coverage_has_each_surface_and_why_nothing_of_it_was_scanned",
+            "test_scan::test_what_could_not_be_read_fails_where_the_base_says_so",
+            "test_broken_guards::test_messages_are_unscanned_while_green",
         ),
     ),
     "no-leak": Clause(
@@ -153,6 +190,11 @@ CLAUSES: dict[str, Clause] = {
             "test_end_to_end::test_no_name_and_no_word_of_the_agents_reaches_the_servers_log",
             "test_review::test_lists_show_names_to_their_own_user_only",
             "test_names::test_the_error_never_repeats_the_name",
+            "test_scan::test_names_are_hidden_on_both_outputs_and_what_was_found_is_counted",
+            "test_scan::test_a_terminal_of_a_ci_system_and_a_machines_format_hide_names",
+            "test_scan::test_an_error_tells_no_name_of_the_change",
+            "test_scan::test_a_fingerprint_is_not_made_of_the_name",
+            "test_broken_guards::test_the_guard_publishes_its_own_list",
         ),
     ),
     "nothing-raw": Clause(
@@ -161,6 +203,7 @@ CLAUSES: dict[str, Clause] = {
             "test_review::test_an_agents_text_reaches_no_terminal_raw",
             "test_review::test_what_an_agent_sends_is_escaped_cut_and_marked",
             "test_display::test_nothing_raw_reaches_a_terminal",
+            "test_scan::test_on_a_terminal_nothing_of_the_change_is_written_raw",
         ),
     ),
 }

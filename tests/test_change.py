@@ -820,15 +820,41 @@ def test_long_list_of_skipped_files_ends_with_their_number(project: Repo) -> Non
     assert rows[-1] == Skipped("7 more", rows[0].reason)
 
 
-def test_missing_object_is_an_error_not_an_empty_file(project: Repo) -> None:
+def lose(repo: Repo, *specs: str) -> None:
+    """Remove objects, as an incomplete copy of the repository lacks them."""
+    for spec in specs:
+        oid = repo.git("rev-parse", spec)
+        (repo.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+
+
+def test_missing_content_is_skipped_with_its_reason_and_the_rest_is_read(project: Repo) -> None:
+    project.commit({"b.py": f"{COINED}\n", "c.py": f"{COINED_TOO}\n", "d.py": f"{THIRD}\n"})
+    lose(project, "HEAD:b.py", "HEAD:d.py")
+    found = scan(project)
+    assert found.files() == {"c.py": [(1, COINED_TOO)]}
+    assert found.of(PATH) == ["b.py", "c.py", "d.py"]
+    assert found.skipped() == dict.fromkeys(["b.py", "d.py"], "its content is not in this clone")
+
+
+def test_all_of_a_file_counts_as_added_when_its_old_content_is_missing(project: Repo) -> None:
     project.commit({"b.py": f"{COINED}\n"})
-    oid = project.git("rev-parse", "HEAD:b.py")
-    (project.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
-    with pytest.raises(RepositoryError):
-        scan(project)
+    project.commit({"b.py": f"{COINED}\n{THIRD}\n"})
+    lose(project, "HEAD~1:b.py")
+    assert scan(project).files() == {"b.py": [(1, COINED), (2, THIRD)]}
 
 
-def test_partial_clone_is_an_error_that_says_how_to_complete_it(
+def test_partial_clone_is_read_as_far_as_it_goes(project: Repo, tmp_path: Path) -> None:
+    big = "".join(f"{n}\n" for n in range(3000))
+    project.commit({"b.py": f"{COINED}\n", "big.py": big, "c.py": f"{THIRD}\n", "huge.py": big * 2})
+    project.git("config", "uploadpack.allowFilter", "true")
+    partial = project.clone(tmp_path / "partial", "--filter=blob:limit=1k", "--no-checkout")
+    found = scan(partial)
+    assert found.files() == {"b.py": [(1, COINED)], "c.py": [(1, THIRD)]}
+    reason = "its content is not in this clone"
+    assert found.skipped() == {"big.py": reason, "huge.py": reason}
+
+
+def test_partial_clone_without_any_content_is_an_error_that_says_how_to_complete_it(
     project: Repo, tmp_path: Path
 ) -> None:
     project.commit({"b.py": f"{COINED}\n"})

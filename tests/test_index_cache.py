@@ -255,7 +255,7 @@ def forge_posting(repo: Repo, key: str) -> None:
 
 def forge_path(repo: Repo, key: str, path: str) -> None:
     row = (path.encode(),)
-    alter(repo, "INSERT INTO file SELECT 99, max(id), 1, ? FROM tree", values=row)
+    alter(repo, "INSERT INTO file SELECT 99, max(id), 1, ?, 1 FROM tree", values=row)
     alter(
         repo, "INSERT OR REPLACE INTO place SELECT max(id), ?, ? FROM tree",
         values=(key, array("Q", [99]).tobytes()),

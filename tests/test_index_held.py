@@ -39,6 +39,18 @@ def test_files_with_one_content_count_each(make_repo: MakeRepo) -> None:
     assert held(make_repo({f"{n}.py": COINED for n in range(4)}), KEY)[KEY].files == 4
 
 
+def test_files_that_establish_nothing_are_told_apart(make_repo: MakeRepo) -> None:
+    repo = make_repo({f"vendor/{n}.py": f"{COINED} {n}\n" for n in range(3)})
+    repo.commit(
+        {
+            "kept/lib.py": f"{COINED} lib\n",
+            "third/lib.py": f"{COINED} lib\n",  # of one content, so one blob
+            ".gitattributes": "third/** linguist-vendored\n",
+        }
+    )
+    assert held(repo, KEY)[KEY] == Held(files=5, establishing=1)
+
+
 def test_counting_stops_when_it_is_enough(make_repo: MakeRepo) -> None:
     files = {f"{n}.py": f"{COINED} {n}\n" for n in range(HELD_ENOUGH + 5)}
     assert held(make_repo(files), KEY)[KEY].files == HELD_ENOUGH

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from orgguard_mcp.errors import PolicyError
 from orgguard_mcp.fileclass import Classifier
-from orgguard_mcp.model import FileClass
+from orgguard_mcp.model import FileClass, Level
 from orgguard_mcp.names import parse
 from orgguard_mcp.policy import HOLD_SECONDS, LAPSE_HOURS, PATH, Policy, parse_policy
 from tests.names import COINED, COINED_TOO
 
-KEYS = ["base", "reserved", "classes", "hold_seconds", "lapse_hours"]
+KEYS = ["base", "reserved", "classes", "hold_seconds", "lapse_hours", "level", "unscanned"]
 
 
 def refusal(text: str | bytes) -> PolicyError:
@@ -29,6 +29,7 @@ def test_an_empty_policy_has_the_defaults(text: bytes) -> None:
     policy = parse_policy(text)
     assert policy == Policy()
     assert (policy.hold_seconds, policy.lapse_hours) == (HOLD_SECONDS, LAPSE_HOURS)
+    assert (policy.level, policy.unscanned) == (Level.REGULAR, "report")
 
 
 def test_a_full_policy_is_read() -> None:
@@ -37,6 +38,8 @@ def test_a_full_policy_is_read() -> None:
     reserved = ["{COINED} Inc.", "{COINED_TOO}"]
     hold_seconds = 10
     lapse_hours = 1.5
+    level = "pedantic"
+    unscanned = "fail"
     [classes]
     "data/**" = "generated"
     "rules/*" = "agent rules"
@@ -47,6 +50,8 @@ def test_a_full_policy_is_read() -> None:
         {"data/**": FileClass.GENERATED, "rules/*": FileClass.AGENT_RULES},
         10.0,
         1.5,
+        Level.PEDANTIC,
+        "fail",
     )
 
 
@@ -86,11 +91,28 @@ def test_a_policy_does_not_change_after_it_was_read() -> None:
         ("lapse_hours = 0", "at lapse_hours:"),
         ("lapse_hours = inf", "at lapse_hours:"),
         ("lapse_hours = {}", "at lapse_hours:"),
+        ("level = 'strict'", "at level:"),
+        ("level = 'Pedantic'", "at level:"),
+        ("level = ''", "at level:"),
+        ("level = 1", "at level:"),
+        ("level = ['regular']", "at level:"),
+        ("unscanned = 'ignore'", "at unscanned:"),
+        ("unscanned = 'report '", "at unscanned:"),
+        ("unscanned = false", "at unscanned:"),
     ],
     ids=lambda value: value[:30],
 )
 def test_a_wrong_value_is_refused_with_its_place(text: str, place: str) -> None:
     assert refusal(text).cause.startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"), [("level", "regular, pedantic"), ("unscanned", "report, fail")]
+)
+def test_a_wrong_choice_is_answered_with_the_right_ones(key: str, choices: str) -> None:
+    assert refusal(f"{key} = 'x'").cause == f"at {key}: expected one of {choices}"
+    for choice in choices.split(", "):
+        assert getattr(parse_policy(f"{key} = '{choice}'".encode()), key) == choice
 
 
 @pytest.mark.parametrize(
@@ -124,7 +146,21 @@ def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
 
 values = st.recursive(
     st.sampled_from(
-        ["1", "-0.0", "1e400", "inf", "nan", "true", "'x'", '"\\u0000"', "''", "1979-05-27", "'!'"]
+        [
+            "1",
+            "-0.0",
+            "1e400",
+            "inf",
+            "nan",
+            "true",
+            "'x'",
+            '"\\u0000"',
+            "''",
+            "1979-05-27",
+            "'!'",
+            "'fail'",
+            "'regular'",
+        ]
     )
     | st.integers().map(str)
     | st.text(max_size=8).map("'{}'".format),
@@ -149,3 +185,5 @@ def test_any_bytes_are_a_policy_that_can_be_used_or_a_policy_error(text: bytes) 
     assert Classifier(lambda path: "", policy.classes).classify("src/a.py") in FileClass
     assert 0 <= policy.hold_seconds <= 600
     assert policy.lapse_hours > 0
+    assert policy.level in Level
+    assert policy.unscanned in {"report", "fail"}

@@ -9,75 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
 
-from orgguard_mcp.detect.spans import Form, Span, opening
+from orgguard_mcp.detect import grammar
+from orgguard_mcp.detect.prose import opening, script_runs
+from orgguard_mcp.detect.spans import Form, Span
 from orgguard_mcp.model import Surface
 
+_REACH: Final = 120
+"""Characters before and after a span that are looked at."""
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-ACTS = _words(
-    "ask asks asked request requests requested report reports reported complain complains"
-    " complained want wants wanted need needs needed expect expects expected require requires"
-    " required say says said tell tells told use uses used run runs ran send sends sent pay pays"
-    " paid buy buys bought sell sells sold sign signs signed onboard onboards onboarded migrate"
-    " migrates migrated migrating provide provides provided offer offers offered support supports"
-    " supported host hosts hosted own owns owned operate operates operated maintain maintains"
-    " maintained sponsor sponsors sponsored acquire acquired acquires announce announced announces"
-    " release released releases deploy deploys deployed hit hits saw see sees found finds"
-    " discovered notice noticed experienced experiences encountered submit submits submitted"
-    " deliver delivers delivered publish publishes published switch switched moved moves upgrade"
-    " upgraded wrote write writes approve approved confirmed confirms agreed insists relies rely"
-    " depends prefers integrates integrated exports imports launched adopted adopts"
-)
-"""What organisations do, as verbs after their name."""
-
-AUXILIARIES = _words(
-    "has had have is was are were will would can could may might should does did doesn't didn't"
-    " can't cannot won't isn't wasn't hasn't wants"
-)
-
-TOWARDS = _words(
-    "for from by at with to via on behalf of through against like behind into per inside between"
-    " and or plus versus vs including"
-)
-"""Words before a name that make it the other side of something."""
-
-ROLES = _words(
-    "customer customers client clients partner partners vendor vendors provider providers company"
-    " companies account accounts tenant tenants merchant merchants brand brands supplier suppliers"
-    " retailer bank insurer agency startup firm firms organisation organization organisations"
-    " organizations enterprise enterprises corporation employer sponsor sponsors user users adopter"
-    " adopters prospect subscriber publisher operator reseller distributor issuer exchange airline"
-    " carrier studio manufacturer maker group subsidiary team"
-)
-"""What organisations are, before or after their name, or as the label of a field."""
-
-BELONGINGS = _words(
-    "team teams account accounts customer customers client clients user users engineer engineers"
-    " staff employee employees people folks support contract contracts invoice invoices order"
-    " orders subscription tenant tenants workspace instance deployment environment onboarding"
-    " integration integrations import importer imports export exporter exports feed feeds api apis"
-    " sdk backend provider driver connector plugin adapter platform service services webhook"
-    " webhooks portal app apps gateway cloud bank store shop warehouse catalog catalogue data"
-    " payload response format portal ticket tickets incident demo pilot poc production portal"
-    " marketplace endpoint endpoints credentials token login sso oauth dashboard console site"
-    " website docs documentation bot channel models model payments email newsletter migration"
-)
-"""What organisations have, after their name."""
-
-_LABEL = re.compile(
-    r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner|client"
-    r"|merchant|account|tenant|owner|publisher|manufacturer|issuer|bank|employer|author|supplier"
-    r"|user|team|sender|operator|from|source)s?[\"'`*]*\s*(?:[:=|]|=>|->)\s*[\"'`\[(*]*$",
-    re.IGNORECASE,
-)
-_ORG_LABEL = re.compile(
+_NAMED = (
     r"(?:vendor|provider|company|brand|organi[sz]ation|customer|partner|client|merchant|tenant"
-    r"|account|manufacturer|issuer|employer|supplier|operator)s?(?:_?name)?[\"'`*]*\s*"
-    r"(?:[:=|]|=>|->)\s*[\"'`\[(*]*$",
+    r"|account|manufacturer|issuer|employer|supplier|operator|retailer|seller|buyer|bank"
+)
+_GAP = r"s?(?:_?name)?[\"'`*]*\s*(?:[:=|]|=>|->)\s*[\"'`\[(*]*$"
+_ORG_LABEL = re.compile(_NAMED + ")" + _GAP, re.IGNORECASE)
+_LABEL = re.compile(
+    _NAMED + r"|name|label|title|org|owner|publisher|author|user|team|sender|from|source)" + _GAP,
     re.IGNORECASE,
 )
 _AUTHOR = re.compile(
@@ -86,102 +36,183 @@ _AUTHOR = re.compile(
     re.IGNORECASE,
 )
 _TRAILER = re.compile(r"^\s*[A-Z][A-Za-z]+(?:-[A-Za-z]+)+:\s")
-_THANKS = re.compile(r"\b(?:thanks?|thx|kudos|credits?|contributed by|patch by|pr by)\b", re.I)
+_THANKS = re.compile(
+    r"\b(?:thanks?|thx|kudos|credits?|contributed by|patch by|pr by)\b", re.IGNORECASE
+)
 _IMPORT = re.compile(
     r"^\s*(?:from\s|import\s|use\s|using\s|require|#\s*include|include\s|export\s.*\bfrom\b"
     r"|@import|package\s|const .*= require)"
 )
 _LINK = re.compile(r"\[[^\]]*$")
+_LINKED = re.compile(r"[^\[\]]*\]\(")
 _DEFINES = re.compile(
     r"\b(?:class|def|func|function|fn|struct|interface|enum|trait|type|module|namespace|object"
     r"|record|void|public|private|static)\s+$"
 )
 _ITEM = re.compile(r"^\s*(?:[-*+|]|\d+[.)])\s*(?:[\[*`\"'|(!]|\s)*$")
-_BEFORE = re.compile(r"([^\W\d_][\w'-]*)[ ,]*[\"'`*_(\[]*$")
-_AFTER = re.compile(r"[\"'`*_)\]]*(?P<own>['\u2019]s)?[ ,]*[(\[]?([^\W\d_][\w'-]*)?")
+_BEFORE = re.compile(r"(?:([^\W\d_][\w'-]*) )?([^\W\d_][\w'-]*)[ ,]*[\"'`*_(\[]*$")
+_AFTER = re.compile(
+    r"(?P<own>['\u2019]s\b)?[\"'`*_)\]]*(?P<gap>[ ,]*)[(\[]?(?P<next>[^\W\d_][\w'-]*)?"
+    r"(?: (?P<third>[^\W\d_][\w'-]*|\d+))?"
+)
 _VERSION = re.compile(r"[ @=~^>\"':-]{0,4}v?\d+\.\d+")
+_LEGAL_FORM = re.compile(rf"[\"'`*]*[,.]? ?{grammar.LEGAL}")
+_MEMBER = re.compile(r"[.:]{1,2}\w")
+_ASSIGNED = re.compile(r"\s*(?::=|=(?!=))")
+_KEY = re.compile(r"[\"'`]\s*(?:\]|:|=>)")
+_MAIL_AFTER = re.compile(r"[^<>\n]{0,25}<[^<>\s]+@")
+_HANDLE_NEAR = re.compile(
+    r"[^@\n]{0,12}[(\[, -]@|[\])]\(https?://(?:www\.)?(?:github|twitter|gitlab)\."
+)
+_SHOUT_BEFORE = re.compile(r"\b[A-Z]{3,}[ :,.!]+$")
+_SHOUT_AFTER = re.compile(r"[ :,.!]+[A-Z]{3,}\b")
+_CJK_STOP = re.compile("[\u3000-\u303f\uff00-\uffef]")
+_EXAMPLE = re.compile(r"example|localhost|\bfoo\b|\btest\.", re.IGNORECASE)
+_HOSTS = frozenset({Form.HOST, Form.EMAIL})
+_PROSE_FORMS = frozenset({Form.WORD, Form.MEMBER, Form.PHRASE, Form.SCRIPT, Form.SUBJECT})
+_OBJECT_STARTS = frozenset(
+    "the a an our their its his to that it us this these those"
+    " every all no only some any them each".split()
+)
+"""Words that begin an object or a clause, so that the word before them was a verb."""
 
 
 def cues(span: Span, line: str, surface: Surface, region: str) -> Iterator[str]:
     """What the line says of *span*; *region* is the text of the stretch that holds it."""
-    before, after = line[: span.start], line[span.end :]
+    before = line[max(0, span.start - _REACH) : span.start]
+    after = line[span.end : span.end + _REACH]
     yield f"on {surface.value}"
     yield f"as {span.form.value}"
-    if _AUTHOR.search(line):
-        yield "author trailer"
-    elif surface is Surface.COMMIT_MESSAGE and _TRAILER.search(line):
-        yield "trailer"
-    if _THANKS.search(before[-60:]):
+    yield from _line(line, surface is Surface.COMMIT_MESSAGE)
+    if _THANKS.search(before):
         yield "thanks"
-    if _IMPORT.match(line):
-        yield "import"
     yield from _frame(span, before, after, region)
-    if span.form in {Form.WORD, Form.MEMBER, Form.PHRASE, Form.SCRIPT}:
-        yield from _grammar(line, span, before, after)
+    if span.form in _PROSE_FORMS:
+        yield from _grammar(opening(line, span.start), before, after)
+        yield from _persons(after)
+        if span.form is Form.SCRIPT:
+            yield from _sentence(line, before, after)
     elif span.form is Form.IDENTIFIER:
         yield from _code(before, after)
 
 
+@lru_cache(maxsize=64)
+def _line(line: str, message: bool) -> tuple[str, ...]:
+    """What a whole line is."""
+    if _AUTHOR.search(line):
+        return ("author trailer",)
+    if message and _TRAILER.search(line):
+        return ("trailer",)
+    return ("import",) if _IMPORT.match(line) else ()
+
+
 def _frame(span: Span, before: str, after: str, region: str) -> Iterator[str]:
-    if region.strip(" \t.,;:!") == span.text:
+    """The signs around a span."""
+    if len(region) < len(span.text) + 12 and region.strip(" \t.,;:!") == span.text:
         yield "alone"
     if _ORG_LABEL.search(before[-60:]):
         yield "organisation label"
     elif _LABEL.search(before[-60:]):
         yield "label"
-    if _LINK.search(before[-200:]) and re.match(r"[^\[\]]*\]\(", after[:200]):
+    if "[" in before and _LINK.search(before) and _LINKED.match(after):
         yield "link text"
     if _ITEM.match(before):
         yield "item"
+    if span.form in _HOSTS and _EXAMPLE.search(before[-30:] + " " + after[:30]):
+        yield "beside an example"
     if _VERSION.match(after):
         yield "version"
     if before[-1:] in "\"'`" and after[:1] in "\"'`" and before[-1:] == after[:1]:
         yield "ticked" if before[-1:] == "`" else "quoted"
-    if before[-1:] == "," or after[:1] == ",":
-        yield "cell" if (before[-1:] in {",", ""} and after[:1] in {",", ""}) else "listed"
-    if before[-1:] == "." or re.match(r"[.:]{1,2}\w", after):
+    if before[-1:] in {",", ";", "\t"} or after[:1] in {",", ";", "\t"}:
+        edges = {",", ";", "\t", ""}
+        yield "cell" if before[-1:] in edges and after[:1] in edges else "listed"
+    if before[-1:] == "." or _MEMBER.match(after):
         yield "dotted"
     if before[-1:] == "/" or after[:1] == "/":
         yield "path part"
+    if _SHOUT_BEFORE.search(before[-30:]) or _SHOUT_AFTER.match(after[:30]):
+        yield "amid capitals"
 
 
-def _grammar(line: str, span: Span, before: str, after: str) -> Iterator[str]:
+def _grammar(opens: bool, before: str, after: str) -> Iterator[str]:
+    """The part that a span has in its sentence."""
     left = _BEFORE.search(before[-80:])
+    last = left[2].lower() if left else ""
+    yield from _preceded(opens, before, (left[1] or "").lower() if left else "", last)
     right = _AFTER.match(after)
-    last = left[1].lower() if left else ""
-    following = (right[2] or "").lower() if right else ""
-    if opening(line, span.start):
-        yield "opening"
-    elif before.rstrip() != before or before[-1:] in "(\"'`*_[":
-        yield "within"
-    if last in TOWARDS:
-        yield f"after {last}" if last in {"for", "from", "by", "at", "with", "to", "of", "on"} else "towards"
-    if last in ROLES:
-        yield "after role"
-    if last in {"the", "a", "an", "this", "that", "each", "every", "any", "no", "new", "our", "your", "its"}:
-        yield "after article"
-    if following in ACTS:
-        yield "acts"
-    if following in AUXILIARIES:
-        yield "auxiliary"
-    if following in ROLES:
-        yield "before role"
-    if following in BELONGINGS:
-        yield "has"
-    if right and right["own"]:
-        yield "possessive"
-    if re.match(r"[\"'`*]*[,.]? ?(?:Inc|LLC|Ltd|GmbH|Corp|AG|S\.A|B\.V|PLC|plc|Limited)\b", after):
+    if right:
+        yield from _followed(right, last)
+    if _LEGAL_FORM.match(after):
         yield "legal form"
     if before.rstrip()[-1:] == "(" or after[:1] == ")":
         yield "bracketed"
 
 
+def _preceded(opens: bool, before: str, earlier: str, last: str) -> Iterator[str]:
+    if opens:
+        yield "opening"
+    elif before[-1:].isspace() or before[-1:] in "(\"'`*_[":
+        yield "within"
+    if last in grammar.TOWARDS:
+        yield f"after {last}" if last in grammar.TOLD_APART else "towards"
+    if last in {"for", "from", "with", "of"} and earlier in grammar.REMEDIES:
+        yield "made for"
+    if last in {"by", "from"} and earlier in grammar.PARTICIPLES:
+        yield "done by"
+    if last in grammar.ADDRESSED:
+        yield "addressed"
+    if last in grammar.SUBORDINATORS:
+        yield "opens a clause"
+    if last in grammar.ROLES:
+        yield "after role"
+    if last in grammar.DETERMINERS:
+        yield "after article"
+
+
+def _followed(right: re.Match[str], last: str) -> Iterator[str]:
+    following, third = (right["next"] or "").lower(), (right["third"] or "").lower()
+    spaced = right["gap"] == " "
+    verb = spaced and following in grammar.ACTS
+    if spaced and not verb and following.endswith(("s", "ed")) and len(following) > 3:
+        verb = third in _OBJECT_STARTS
+    if verb:
+        yield "acts"
+    if spaced and following in grammar.AUXILIARIES:
+        yield "auxiliary"
+        verb = True
+    if verb and (not last or last in grammar.SUBORDINATORS):
+        yield "bare subject"
+    if following in grammar.ROLES:
+        yield "before role"
+    if following in grammar.BELONGINGS:
+        yield "has"
+    if right["own"]:
+        yield "possessive"
+
+
+def _persons(after: str) -> Iterator[str]:
+    if "<" in after and _MAIL_AFTER.match(after):
+        yield "before an address"
+    if _HANDLE_NEAR.match(after):
+        yield "before a handle"
+
+
+def _sentence(line: str, before: str, after: str) -> Iterator[str]:
+    """Whether a run of another script is part of a sentence in it."""
+    if script_runs(line[:2000]) > 1:
+        yield "amid script"
+    if _CJK_STOP.match(before[-1:]) or _CJK_STOP.match(after):
+        yield "beside a full-width sign"
+
+
 def _code(before: str, after: str) -> Iterator[str]:
-    if _DEFINES.search(before):
+    """The part that an identifier has in code."""
+    if _DEFINES.search(before[-40:]):
         yield "defined"
     if after[:1] == "(":
         yield "called"
-    if re.match(r"\s*(?::=|=(?!=))", after):
+    if _ASSIGNED.match(after):
         yield "assigned"
-    if re.match(r"[\"'`]\s*(?:\]|:|=>)", after):
+    if _KEY.match(after):
         yield "as key"

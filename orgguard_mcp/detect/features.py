@@ -6,189 +6,353 @@ Each fact is plain English, since the facts with the most weight are what the re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from orgguard_mcp import knowledge
-from orgguard_mcp.detect import shape, spans
-from orgguard_mcp.detect.gather import Candidate, Sighting
+from orgguard_mcp.detect import shape
+from orgguard_mcp.detect.gather import NOTHING, Candidate, Held, Sighting
+from orgguard_mcp.detect.grammar import FUNCTION_WORDS
 from orgguard_mcp.detect.spans import Form
-from orgguard_mcp.fileclass import PROVIDER_DIRS
 from orgguard_mcp.knowledge import Kind
-from orgguard_mcp.model import NOTHING, FileClass, Held, Surface
+from orgguard_mcp.model import FileClass, Surface
 
-_SAME = {
+
+class Scene(NamedTuple):
+    """What is known of the whole change and its base."""
+
+    held: Mapping[str, Held]
+    file_class: Callable[[str], FileClass]
+    script_crowd: int = 0
+    """Candidates in another script."""
+    writes_script: bool = False
+    """Whether the base itself writes Chinese, Japanese or Korean."""
+
+
+_ALIKE: Final = {
     "on pr-body": "on commit-message",
     "on pr-title": "on commit-message",
     "on branch": "on path",
     "on tag": "on path",
 }
-"""Surfaces that are read alike."""
+"""Surfaces that are read alike: ordinary changes to learn from come without the first."""
 
-_PROPER_FORMS = frozenset({Form.PHRASE, Form.WORD})
+_USER_LIST = re.compile(r"adopters|users|customers|companies|sponsors|partners|readme")
+_PEOPLE = re.compile(r"authors|contributors|maintainers|credits|thanks|codeowners")
+_CHANGELOG = re.compile(r"changelog|changes|history|news|release")
+_TRANSLATION = re.compile(r"locale|lang|i18n|l10n|translation")
+_DIGITS_IN_NAME = re.compile(r"\d+ ?[A-Z][a-z]+|[A-Z][a-z]+\d+|[A-Z]\d[A-Za-z]+")
+_CODE_NUMBER = re.compile(r"[A-Z]{1,6}[-_]?\d+[A-Z]?")
 
 
-def features(
-    candidate: Candidate,
-    held: Mapping[str, Held],
-    file_class: Mapping[str, FileClass],
-    crowd: int = 0,
-    held_scripts: frozenset[str] = frozenset(),
-) -> set[str]:
+def features(candidate: Candidate, scene: Scene) -> set[str]:
     """The facts that hold of *candidate*."""
-    found = set(_words(candidate, held))
-    found |= set(_forms(candidate))
-    found |= set(_places(candidate, file_class, crowd, held_scripts))
+    found = set(_words(candidate, scene.held))
+    found.update(_people(candidate))
+    found.update(_written(candidate))
+    found.update(_in_identifiers(candidate))
+    found.update(_places(candidate, scene))
     for sighting in candidate.sightings:
-        found |= {_SAME.get(cue, cue) for cue in sighting.cues}
+        found.update(_ALIKE.get(cue, cue) for cue in sighting.cues)
     return found | set(_together(found))
+
+
+def _banded(value: int, limits: tuple[int, ...], names: str) -> str:
+    """The one of *names* for the band that *value* is in; the limits are the bands' last values."""
+    return names.split()[sum(value > limit for limit in limits)]
+
+
+# --- the words ------------------------------------------------------------------------------
 
 
 def _words(candidate: Candidate, held: Mapping[str, Held]) -> Iterator[str]:
     words = candidate.words
-    strange = [w for w in words if w not in held and not shape.plain(w)]
     novel = [w for w in words if w not in held]
-    whole = held.get(candidate.key, NOTHING)
+    strange = [w for w in novel if not shape.plain(w)]
     yield f"words {min(len(words), 4)}"
     yield "strange word" if strange else "novel word" if novel else "base words"
     if strange and len(strange) == len(words):
         yield "all strange"
-    if len(words) > 1 and whole.files:
-        yield "base has whole"
-    if len(words) == 1 and whole.files:
-        yield f"base files {'1' if whole.files < 2 else '2+' if whole.files < 10 else '10+'}"
-        if whole.proper: yield "base proper"
-        if whole.named: yield "base named"
-    if whole.places: yield "base path"
-    longest = max(strange or novel or list(words), key=len)
-    yield f"length {('1-2', '3', '4', '5-6', '7-9', '10-13', '14+')[sum(len(longest) > n for n in (2, 3, 4, 6, 9, 13))]}"
-    yield from _kinds(longest)
-    if all(shape.plain(w) for w in words):
+    if novel and len(novel) == len(words):
+        yield "all novel"
+    yield from _in_base(words, held.get(candidate.key, NOTHING))
+    longest = max(strange or novel or words, key=len)
+    yield "length " + _banded(len(longest), (2, 3, 4, 6, 9, 13), "1-2 3 4 5-6 7-9 10-13 14+")
+    yield from _known(longest)
+    if all(map(shape.plain, words)):
         yield "all plain"
-        if len(words) > 1: yield "all plain, several"
+        if len(words) > 1:
+            yield "all plain, several"
+            yield from _rarest(words, held)
     if strange:
-        yield from _strangeness(longest)
-    if any(s.span.form is Form.MEMBER and _beside_given(s) for s in candidate.sightings):
-        yield "beside a given name"
-    if len(words) in {2, 3}:
-        first, last = shape.known(words[0]), shape.known(words[-1])
-        if first & Kind.GIVEN: yield "first word a given name"
-        if last & Kind.FAMILY and not last & Kind.WORD: yield "last word a family name"
-        if first & Kind.GIVEN and not first & Kind.WORD and (last & Kind.FAMILY or last == 0): yield "reads as a person"
-    if words[-1] in shape.ORG_WORDS and len(words) > 1:
-        yield "closes as organisations do"
-    if any(w.isdigit() for w in words):
+        yield from _strangeness(longest, held)
+    if len(words) > 1:
+        if words[-1] in shape.ORG_WORDS:
+            yield "closes as organisations do"
+        if any(held.get(w, NOTHING).named or held.get(w, NOTHING).proper for w in words):
+            yield "has a word that the base uses as a name"
+        if words[0] in FUNCTION_WORDS:
+            yield "begins with a small word"
+        if not FUNCTION_WORDS.isdisjoint(words[1:-1]):
+            yield "has a small word within"
+    elif words[0].endswith(("ing", "ed", "ly", "able")):
+        yield "has a verb's ending"
+    if any(map(str.isdigit, words)):
         yield "digits"
-    if any(not w.isascii() for w in words):
+    if not all(map(str.isascii, words)):
         yield "foreign script"
 
 
-def _beside_given(sighting: Sighting) -> bool:
-    """Whether the word before or after is a given name and nothing else, as in `Carl Meyer`."""
-    line, span = sighting.location.text, sighting.span
-    near = re.findall(r"(\w+) $", line[: span.start])[:1] + re.findall(r"^ (\w+)", line[span.end :])
-    return any(
-        shape.known(w.casefold()) & Kind.GIVEN and not shape.known(w.casefold()) & Kind.WORD
-        for w in near
-    )
+def _in_base(words: tuple[str, ...], whole: Held) -> Iterator[str]:
+    if whole.files and len(words) > 1:
+        yield "base has whole"
+    if whole.files and len(words) == 1:
+        yield "base files " + _banded(whole.files, (1, 9), "1 2+ 10+")
+        if whole.proper:
+            yield "base proper"
+        if whole.named:
+            yield "base named"
+    if whole.places:
+        yield "base path"
 
 
-def _kinds(word: str) -> Iterator[str]:
+def _rarest(words: tuple[str, ...], held: Mapping[str, Held]) -> Iterator[str]:
+    """How rare the rarest of several ordinary words is, in the base and in English."""
+    files = min(held.get(w, NOTHING).files for w in words)
+    yield "rarest in " + _banded(files, (0, 3, 20), "0 1-3 4-20 21+") + " files"
+    spoken = [knowledge.frequency(w) for w in words if not w.isdigit()]
+    if spoken:
+        yield f"rarest frequency {min(spoken) // 10}"
+    if sum(shape.known(w) & Kind.TECH != 0 for w in words):
+        yield "has a technical word"
+
+
+def _known(word: str) -> Iterator[str]:
     kinds = shape.known(word)
     for kind in Kind:
         if kinds & kind:
             yield f"known {kind.name}"
     if not kinds:
         yield "known as nothing"
-    band = knowledge.frequency(word) // 10
-    yield f"frequency {band}"
+    yield f"frequency {knowledge.frequency(word) // 10}"
 
 
-def _strangeness(word: str) -> Iterator[str]:
-    if not word.isascii(): return
-    if shape.misspelt(word):
+def _strangeness(word: str, held: Mapping[str, Held]) -> Iterator[str]:
+    if not word.isascii():
+        return
+    slip = shape.misspelt(word)
+    if slip:
         yield "misspelt"
-        if len(word) > 7:
-            yield "misspelt, long"
-    if shape.derived(word):
+    if slip > 1:
+        yield "misspelt, long"
+    kin = shape.kin(word, held)
+    if kin:
+        yield f"kin {kin}"
+    derived = shape.derived(word)
+    if derived:
         yield "derived"
     count = shape.pieces(word)
     if count:
         yield f"compound {min(count, 4)}"
-    elif not shape.derived(word) and not shape.misspelt(word):
+    elif not derived and not slip and not kin:
         yield "coined"
     if not shape.speakable(word):
         yield "unspeakable"
+    if any(word.startswith(p) or word.endswith(p) for p in shape.PLACEHOLDERS if len(p) > 2):
+        yield "has a placeholder"
+    if len(set(word)) * 2 <= len(word):
+        yield "repeats itself"
 
 
-def _forms(candidate: Candidate) -> Iterator[str]:
+# --- people ----------------------------------------------------------------------------------
+
+
+def _people(candidate: Candidate) -> Iterator[str]:
+    words = candidate.words
+    if any(s.span.form is Form.MEMBER and _beside_given(s) for s in candidate.sightings):
+        yield "beside a given name"
+    if len(words) not in {2, 3}:
+        return
+    first, last = shape.known(words[0]), shape.known(words[-1])
+    if first & Kind.GIVEN:
+        yield "first word a given name"
+    if last & Kind.FAMILY and not last & Kind.WORD:
+        yield "last word a family name"
+    if first & Kind.GIVEN and not first & Kind.WORD and (last & Kind.FAMILY or not last):
+        yield "reads as a person"
+
+
+def _beside_given(sighting: Sighting) -> bool:
+    """Whether the word before or after is a given name and nothing else."""
+    line, span = sighting.location.text, sighting.span
+    before = re.search(r"(\w+) $", line[max(0, span.start - 40) : span.start])
+    after = re.match(r" (\w+)", line[span.end : span.end + 40])
+    near = [shape.known(m[1].casefold()) for m in (before, after) if m]
+    return any(kinds & Kind.GIVEN and not kinds & Kind.WORD for kinds in near)
+
+
+# --- how it is written -------------------------------------------------------------------------
+
+
+def _written(candidate: Candidate) -> Iterator[str]:
     texts = {s.span.text for s in candidate.sightings}
     exact = [t for t in texts if len(t) <= len(candidate.key) + 6]
-    if any(t.isupper() for t in exact): yield "in capitals"
-    if any(t[:1].isupper() and not t.isupper() for t in exact): yield "capitalised"
-    if not any(any(ch.isupper() for ch in t) for t in texts): yield "never capitalised"
-    if any(re.search(r"[a-z][A-Z]", t) for t in exact): yield "inner capital"
-    if any(not t.isascii() for t in exact): yield "accent"
-    if all(re.fullmatch(r"[A-Z]{1,6}[-_]?\d+[A-Z]?", t) for t in texts): yield "code number"
-    heads = [s.span for s in candidate.sightings if s.span.form is Form.IDENTIFIER]
-    for span in heads:
-        if span.words[: len(candidate.words)] == candidate.words:
-            if len(span.words) > len(candidate.words): yield "heads identifier"
-        elif span.words[-len(candidate.words):] == candidate.words: yield "ends identifier"
-        else: yield "within identifier"
-        if span.words == candidate.words: yield "whole identifier"
+    if any(t.isupper() for t in exact):
+        yield "in capitals"
+    if any(t[:1].isupper() and not t.isupper() for t in exact):
+        yield "capitalised"
+    if all(t == t.lower() for t in texts):
+        yield "never capitalised"
+    if any(re.search(r"[a-z][A-Z]", t) for t in exact):
+        yield "inner capital"
+    if any(re.fullmatch(r"[A-Z]{2,}s", t) for t in exact):
+        yield "capitals with an s"
+    if not all(map(str.isascii, exact)):
+        yield "accent"
+    if all(_CODE_NUMBER.fullmatch(t) for t in texts):
+        yield "code number"
+    if "".join(candidate.words[-1:]).isdigit() and len(candidate.words) > 1:
+        yield "ends in digits"
+    if candidate.words[0].isdigit():
+        yield "begins with digits"
+    if any(map(_DIGITS_IN_NAME.fullmatch, exact)):
+        yield "capitalised with digits"
 
 
-def _places(
-    candidate: Candidate, file_class: Mapping[str, FileClass], crowd: int, held_scripts: frozenset[str]
-) -> Iterator[str]:
+def _in_identifiers(candidate: Candidate) -> Iterator[str]:
+    words, size = candidate.words, len(candidate.words)
+    for sighting in candidate.sightings:
+        span = sighting.span
+        if span.form is not Form.IDENTIFIER:
+            continue
+        rest = len(span.words) - size
+        if not rest:
+            yield "whole identifier"
+        elif span.words[:size] == words:
+            yield "heads identifier"
+        elif span.words[-size:] == words:
+            yield "ends identifier"
+        else:
+            yield "within identifier"
+        yield f"identifier has {min(rest, 4)} more"
+
+
+# --- where it stands ---------------------------------------------------------------------------
+
+
+def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
     sightings = candidate.sightings
     spots = {(s.location.path, s.location.line, s.location.column) for s in sightings}
-    surfaces = {s.location.surface for s in sightings}
     files = {s.location.path for s in sightings if s.location.surface.in_file}
     forms = {s.span.form for s in sightings}
-    yield f"places {('1', '2', '3-5', '6+')[sum(len(spots) > n for n in (1, 2, 5))]}"
-    yield f"surfaces {min(len(surfaces), 4)}"
+    yield "places " + _banded(len(spots), (1, 2, 5), "1 2 3-5 6+")
+    yield f"surfaces {min(len({s.location.surface for s in sightings}), 4)}"
     yield f"files {min(len(files), 3)}"
     yield f"forms {min(len(forms), 4)}"
     for path in files:
-        yield f"in {file_class[path].value} file"
-        if re.search(r"(adopters|users|customers|companies|sponsors|partners|readme)", path.lower()): yield "in list of users"
-        if re.search(r"(changelog|changes|history|news|release)", path.lower()): yield "in changelog"
-        if re.search(r"(locale|lang|i18n|l10n|translation)", path.lower()): yield "in translation"
+        yield from _file(path, scene.file_class(path))
     if Form.SCRIPT in forms:
-        if any(len(s.span.text) > 6 for s in sightings): yield "long script"
-        if crowd > 4: yield "much script"
-        if "script" in held_scripts: yield "base writes it"
-        if all(len(spans._SCRIPT.findall(s.location.text)) > 1 for s in sightings): yield "amid script"
-    for s in sightings:
-        if s.location.surface is Surface.PATH:
-            yield from _path(candidate, s)
-            if "/.changeset/" in "/" + s.location.path: yield "machine-made file name"
+        yield from _script(candidate, scene)
+    for sighting in sightings:
+        if sighting.location.surface is Surface.PATH:
+            yield from _path(candidate, sighting)
+
+
+def _file(path: str, file_class: FileClass) -> Iterator[str]:
+    yield f"in {file_class.value} file"
+    lower = path.lower()
+    if _USER_LIST.search(lower):
+        yield "in list of users"
+    if _PEOPLE.search(lower):
+        yield "in list of people"
+    if _CHANGELOG.search(lower):
+        yield "in changelog"
+    if _TRANSLATION.search(lower):
+        yield "in translation"
+    if lower.endswith((".csv", ".tsv")):
+        yield "in table"
+
+
+def _script(candidate: Candidate, scene: Scene) -> Iterator[str]:
+    texts = [s.span.text for s in candidate.sightings if s.span.form is Form.SCRIPT]
+    size = max(map(len, texts))
+    yield "script length " + _banded(size, (3, 6, 9), "2-3 4-6 7-9 10+")
+    if scene.script_crowd > 4:
+        yield "much script"
+    if scene.writes_script:
+        yield "base writes it"
+        yield f"base writes it: {'amid script' if _amid(candidate) else 'by itself'}"
+    if _amid(candidate):
+        yield "always amid script"
+    if any(map(shape.closes_in_script, texts)):
+        yield "closes as organisations do in script"
+
+
+def _amid(candidate: Candidate) -> bool:
+    return all(
+        "amid script" in s.cues or "beside a full-width sign" in s.cues for s in candidate.sightings
+    )
 
 
 def _path(candidate: Candidate, sighting: Sighting) -> Iterator[str]:
-    *folders, name = sighting.location.path.split("/")
-    at = sighting.location.column - 1
-    if at >= len(sighting.location.path) - len(name):
+    path = sighting.location.path
+    *folders, name = path.split("/")
+    if sighting.location.column > len(path) - len(name):
         yield "names the file"
-        if "".join(candidate.words) == re.sub(r"[\W_]", "", name.partition(".")[0]).lower(): yield "is the file's name"
+        if candidate.key == re.sub(r"[\W_]", "", name.partition(".")[0]).lower():
+            yield "is the file's name"
+        if re.search(r"\d{3,}\.\w+$", name):
+            yield "in a numbered file"
     else:
         yield "names a folder"
-    if not PROVIDER_DIRS.isdisjoint(f.casefold() for f in folders): yield "among providers"
+    if not shape.PROVIDER_DIRS.isdisjoint(folder.casefold() for folder in folders):
+        yield "among providers"
+
+
+# --- facts together ------------------------------------------------------------------------------
+
+_SHAPES: Final = (
+    "misspelt, long", "kin technical", "kin inflected", "kin compound", "compound 2", "derived",
+    "misspelt", "coined", "unspeakable",
+)  # fmt: skip
+"""What a strange word is made like; the first that holds."""
+
+_TELLING: Final = (
+    "acts", "auxiliary", "bare subject", "has", "possessive", "made for", "done by", "addressed",
+    "opens a clause", "after for", "after from", "after by", "after to", "after with", "after at",
+    "after of", "after on", "after and", "after per", "towards", "after role", "before role",
+    "after article", "organisation label", "label", "opening", "within", "alone", "as host",
+    "as address", "as handle", "as owner", "as word of a phrase", "as phrase", "as word",
+    "as subject", "beside a given name", "reads as a person", "before an address",
+    "before a handle", "as scope", "as identifier", "trailer", "thanks", "import", "link text",
+    "item", "quoted", "ticked", "path part", "dotted", "called", "defined", "assigned", "as key",
+    "heads identifier", "ends identifier", "within identifier", "whole identifier",
+    "identifier has 1 more", "identifier has 2 more", "identifier has 3 more",
+    "identifier has 4 more", "cell", "listed", "in table", "version", "amid capitals",
+    "inner capital", "names the file", "names a folder", "on path", "on commit-message", "on docs",
+    "on data", "on string", "on comment", "on code", "in test file", "in code file",
+    "closes as organisations do", "digits",
+    "capitalised with digits", "in changelog", "in list of people", "has a verb's ending",
+    "beside an example",
+)  # fmt: skip
+"""Facts whose meaning depends on what kind of word they are said of."""
 
 
 def _together(found: set[str]) -> Iterator[str]:
-    base = "strange" if "strange word" in found else "novel" if "novel word" in found else "known"
-    shape_ = next((s for s in ("compound 2", "derived", "misspelt", "coined", "unspeakable") if s in found), "")
-    cap = "caps" if "in capitals" in found else "cap" if "capitalised" in found else "lower"
-    multi = "multi" if "words 1" not in found else "single"
-    kind = f"{base} {shape_} {cap} {multi}"
-    yield kind
-    for cue in ("acts", "auxiliary", "has", "possessive", "after for", "after from", "after by", "after to", "after with", "after at", "after role", "organisation label", "label",
-                "opening", "within", "alone", "as host", "as address", "as handle", "as owner", "as word of a phrase", "beside a given name", "as scope", "as identifier", "author trailer", "trailer", "thanks", "import", "link text", "item", "quoted", "ticked", "path part", "dotted", "called", "defined",
-                "heads identifier", "ends identifier", "within identifier", "cell", "version", "on path", "on branch", "on commit-message", "on docs", "on data", "on string", "on comment", "on code", "on pr-body"):
-        if cue in found:
-            yield f"{base} {cap} {multi}: {cue}"
-            if shape_: yield f"{shape_}: {cue}"
+    bases = {"strange word": "strange", "novel word": "novel", "base words": "known"}
+    base = next(short for fact, short in bases.items() if fact in found)
+    made = next((shape_ for shape_ in _SHAPES if shape_ in found), "")
+    case = "lower"
+    if "in capitals" in found or "capitalised" in found:
+        case = "caps" if "in capitals" in found else "cap"
+    kind = f"{base} {case} {'single' if 'words 1' in found else 'multi'}"
+    yield f"{kind} {made}"
+    for fact in _TELLING:
+        if fact in found:
+            yield f"{kind}: {fact}"
+            if made:
+                yield f"{made}: {fact}"
     if "places 1" in found:
-        yield f"once: {base} {shape_}"
+        yield f"once: {base} {made}"
+    length = next(fact for fact in found if fact.startswith("length"))
+    yield f"{kind}: {length}"

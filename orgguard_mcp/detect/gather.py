@@ -1,18 +1,25 @@
-"""Gathering: from the artifacts of a change to candidates, each with all its places and cues."""
+"""Gathering: from the artifacts of a change to candidates, each with its places and cues.
+
+Lines are read one after the other and forgotten. What can be no candidate goes at once: ordinary
+words in lower case, most of any text. The base is asked about the words of some thousand spans at
+a time, and a candidate keeps so many of its places and counts the others.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
-from orgguard_mcp import names
-from orgguard_mcp.detect import shape, spans
+from orgguard_mcp.detect import grammar, locators, prose, shape, spans
 from orgguard_mcp.detect.cues import cues
 from orgguard_mcp.detect.regions import Reader, Region, syntax_of
-from orgguard_mcp.detect.spans import Form, Span
-from orgguard_mcp.model import Artifact, Held, Location, Surface
-
+from orgguard_mcp.detect.spans import Form, Part, Span
+from orgguard_mcp.model import NOTHING as NOTHING
+from orgguard_mcp.model import Artifact, Location, Surface
+from orgguard_mcp.model import Held as Held
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
 """The base's answer for many keys at once; a key that it lacks may be missing."""
@@ -26,26 +33,104 @@ class Sighting(NamedTuple):
     cues: frozenset[str]
 
 
+MAX_SIGHTINGS: Final = 50
+"""Places that a candidate keeps of one surface."""
+
+
 @dataclass(slots=True)
 class Candidate:
-    """A name that the change may bring in, and all that was seen of it."""
+    """A name that the change may bring in: its words, some of its places, and how many it has."""
 
     words: tuple[str, ...]
     sightings: list[Sighting] = field(default_factory=list)
+    places: dict[Surface, int] = field(default_factory=dict)
     score: float = 0.0
 
     @property
     def key(self) -> str:
+        """The words joined: what the base is asked for."""
         return "".join(self.words)
 
+    def has_room(self, surface: Surface) -> bool:
+        """Count a place on *surface*, and say whether it is to be kept."""
+        self.places[surface] = self.places.get(surface, 0) + 1
+        return self.places[surface] <= MAX_SIGHTINGS
 
-_PROSE = frozenset({Surface.DOCS, Surface.COMMENT, Surface.COMMIT_MESSAGE, Surface.PR_BODY,
-                    Surface.PR_TITLE})  # fmt: skip
+
+_PROSE = frozenset(
+    {Surface.DOCS, Surface.COMMENT, Surface.COMMIT_MESSAGE, Surface.PR_BODY, Surface.PR_TITLE}
+)
 _REFS = frozenset({Surface.PATH, Surface.BRANCH, Surface.TAG})
-MAX_LINE = 20_000
+_WHOLE = frozenset(
+    {Form.PHRASE, Form.SCRIPT, Form.HOST, Form.EMAIL, Form.SCOPE, Form.OWNER, Form.HANDLE}
+)
+"""Forms whose words belong together."""
+
+_SENTENCE: Final = re.compile(r"\s*\w[\w'-]*[,.:]?(?:\s+[(\"'`]?\w[\w'-]*[\"'`)]?[,.:;?!]?){5,}\s*")
+"""Words with nothing but spaces and stops between them: text, of which a hunk lacks the start."""
+
+_CHUNK: Final = 20_000  # spans about which the base is asked at once
+_MAX_LINE: Final = 20_000  # characters; what reads files hands on longer lines in pieces
+_MAX_WORDS: Final = 6
+_SHORT_CORE: Final = 3  # letters: so few are a name only with the word beside them
 
 
-def sightings(artifact: Artifact) -> Iterator[Sighting]:
+class _Found(NamedTuple):
+    """A span that may be a name, with what is needed to say more of it."""
+
+    span: Span
+    surface: Surface
+    path: str
+    number: int
+    line: str
+    region: str
+
+
+def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]:
+    """The candidates of a change, unweighed."""
+    found: dict[str, Candidate] = {}
+    held: dict[str, bool] = {}
+    stream = (one for artifact in artifacts for one in _spans(artifact))
+    while chunk := list(islice(stream, _CHUNK)):
+        asked = {w for one in chunk for w in one.span.words if w not in held}
+        answer = holdings(asked)
+        held.update((word, word in answer) for word in asked)
+        for one in chunk:
+            _note(one, held, found)
+    return list(found.values())
+
+
+def _note(one: _Found, held: Mapping[str, bool], found: dict[str, Candidate]) -> None:
+    """Add what *one* shows to the candidates."""
+    sighting = None
+    for core in _cores(one.span, held):
+        key = "".join(core)
+        if len(key) < 2 or key.isdigit():
+            continue
+        candidate = found.get(key)
+        if candidate is None:
+            candidate = Candidate(core)
+        elif len(core) > len(candidate.words):
+            candidate.words = core
+        if candidate.has_room(one.surface):
+            sighting = sighting or _sighting(one)
+            if "author trailer" in sighting.cues:
+                return
+            candidate.sightings.append(sighting)
+        found[key] = candidate
+
+
+def _sighting(one: _Found) -> Sighting:
+    span = one.span
+    extent = span.end - span.start
+    where = Location(one.surface, one.path, one.number, span.start + 1, extent, one.line)
+    return Sighting(span, where, frozenset(cues(span, one.line, one.surface, one.region)))
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def _spans(artifact: Artifact) -> Iterator[_Found]:
     """Every span of *artifact* that may be a name."""
     reader = Reader(syntax_of(artifact.path)) if artifact.surface.in_file else None
     last = 0
@@ -53,107 +138,171 @@ def sightings(artifact: Artifact) -> Iterator[Sighting]:
         if reader and number != last + 1:
             reader.forget()
         last = number
-        line = text[:MAX_LINE]
-        if artifact.surface is Surface.PATH and ".changeset/" in line:
-            continue  # the tool of that name makes them up of random words
-        for surface, span, region in _of_line(line, artifact.surface, reader):
-            where = Location(surface, artifact.path, number, span.start + 1, span.end - span.start, line)
-            said = frozenset(cues(span, line, surface, region))
-            if "author trailer" not in said:
-                yield Sighting(span, where, said)
+        for at in range(0, len(text), _MAX_LINE):
+            line = text[at : at + _MAX_LINE]
+            for surface, span, region in _of_line(line, artifact.surface, reader):
+                if span.words and not _says_nothing(span):
+                    yield _Found(span, surface, artifact.path, number, line, region)
+
+
+def _says_nothing(span: Span) -> bool:
+    """Whether *span* is one ordinary word in lower case, outside of code."""
+    if len(span.words) > 1 or span.form not in {Form.WORD, Form.MEMBER}:
+        return False
+    return not span.text[:1].isupper() and shape.plain(span.words[0])
 
 
 def _of_line(
     line: str, surface: Surface, reader: Reader | None
 ) -> Iterator[tuple[Surface, Span, str]]:
+    """The spans of *line*, each with its surface and the text of the stretch that holds it."""
     regions = [Region(surface, 0, len(line))]
     if surface in {Surface.CODE, Surface.DATA} and reader:
         regions = list(reader.regions(line))
-
-    def surface_at(offset: int) -> Surface:
-        found = next((r.surface for r in regions if r.start <= offset < r.end), surface)
-        return Surface.DATA if surface is Surface.DATA and found in {Surface.CODE, Surface.STRING} else found
-
-    rest = line
-    if "." in line or "@" in line:
-        for span in spans.locators(line):
-            yield surface_at(span.start), span, line
-        rest = spans.blank(line)
-    elif len(line) > 15:
-        rest = spans.blank(line)
+    for span in locators.locators(line):
+        yield _surface_at(span.start, regions, surface), span, line
     if not line.isascii():
-        for span in spans.scripts(line):
-            yield surface_at(span.start), span, line
+        for span in prose.scripts(line):
+            yield _surface_at(span.start, regions, surface), span, line
+    rest = locators.blank(line)
     for region in regions:
         text = rest[region.start : region.end]
-        found = surface_at(region.start)
-        if surface in _REFS:
-            read = spans.identifiers
-        elif region.surface in _PROSE or " " in text.strip() and region.surface is not Surface.CODE:
-            read = spans.prose
-        else:
-            read = spans.identifiers
+        if not text or text.isspace():
+            continue
+        written = surface in _REFS or not _is_prose(region, text)
+        read = prose.identifiers if written else prose.prose
+        found = _surface_of(region, surface)
         for span in read(text, region.start, rest):
             yield found, span, text
 
 
-def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]:
-    """The candidates of a change, unweighed."""
-    seen = [s for artifact in artifacts for s in sightings(artifact) if s.span.words]
-    words = {word for s in seen for word in s.span.words}
-    held = holdings(words)
-
-    def strange(word: str) -> bool:
-        return word not in held and not shape.plain(word)
-
-    found: dict[str, Candidate] = {}
-    for sighting in seen:
-        for core in _cores(sighting.span, strange):
-            key = "".join(core)
-            if len(key) < 2 or key.isdigit():
-                continue
-            candidate = found.get(key)
-            if candidate is None or len(core) > len(candidate.words):
-                found[key] = Candidate(core, candidate.sightings if candidate else [])
-            found[key].sightings.append(sighting)
-    return list(found.values())
+def _is_prose(region: Region, text: str) -> bool:
+    if region.surface in _PROSE:
+        return True
+    if region.surface is Surface.CODE:
+        return _SENTENCE.fullmatch(text) is not None
+    return " " in text.strip()
 
 
-def _cores(span: Span, strange: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
-    """The words of *span* that may be the name: all of a phrase, of an identifier what is left
+def _surface_at(offset: int, regions: list[Region], surface: Surface) -> Surface:
+    region = next((r for r in regions if r.start <= offset < r.end), None)
+    return _surface_of(region, surface) if region else surface
+
+
+def _surface_of(region: Region, surface: Surface) -> Surface:
+    """Of data, only comments are told apart."""
+    inner = region.surface in {Surface.CODE, Surface.STRING}
+    return Surface.DATA if surface is Surface.DATA and inner else region.surface
+
+
+# --- cores ---------------------------------------------------------------------------------
+
+
+def _cores(span: Span, held: Mapping[str, bool]) -> Iterator[tuple[str, ...]]:
+    """The words of *span* that may be the name: all of a phrase; of an identifier what is left
     when the words of the trade around it are taken away.
     """
     words = span.words
-    if span.form in {Form.PHRASE, Form.SCRIPT, Form.HOST, Form.EMAIL, Form.SCOPE, Form.OWNER, Form.HANDLE}:
+    if span.form in _WHOLE:
         yield words
-        return
-    if len(words) == 1:
-        if span.form is Form.IDENTIFIER and words[0] in shape.AFFIXES:
-            return
-        if strange(words[0]) or span.text[:1].isupper() or span.form is Form.IDENTIFIER:
+    elif span.form is Form.SUBJECT:
+        if _subject(words, held):
             yield words
-        elif span.form is Form.WORD and not shape.plain(words[0]):
+    elif len(words) > 1:
+        yield from _inner(spans.parts_of(span.text), held, span.form)
+    elif span.form is Form.IDENTIFIER:
+        if words[0] not in shape.AFFIXES:
             yield words
-        return
-    yield from _inner(words, strange)
+    elif _strange(words[0], held) or span.text[:1].isupper() or not shape.plain(words[0]):
+        yield words
 
 
-def _inner(words: tuple[str, ...], strange: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
-    """The part of an identifier's *words* that may be a name: around what is strange in it, or
-    what is left without the words of the trade at both ends.
+def _strange(word: str, held: Mapping[str, bool]) -> bool:
+    """Whether neither the base nor the knowledge has *word*."""
+    return not held[word] and not shape.plain(word)
+
+
+def _subject(words: tuple[str, ...], held: Mapping[str, bool]) -> bool:
+    """Whether a bare subject may be a name: the base lacks a word of it, or it ends like one."""
+    news = any(not held[word] for word in words)
+    return news or (len(words) > 1 and words[-1] in shape.ORG_WORDS)
+
+
+def _inner(
+    parts: tuple[Part, ...], held: Mapping[str, bool], form: Form
+) -> Iterator[tuple[str, ...]]:
+    """The words of an identifier that may be a name: around what is strange in it, or what is left
+    without the words of the trade at both ends.
     """
-    odd = [i for i, word in enumerate(words) if strange(word)]
-    if odd:
-        start, end = odd[0], odd[-1] + 1
-        if sum(len(words[i]) for i in odd) <= 3:
-            start, end = max(0, start - 1), end + 1
-        if end - start <= 6:
+    words = tuple(part.word for part in parts)
+    odd = [at for at, word in enumerate(words) if _strange(word, held)]
+    if not odd:
+        start, end = _trimmed(parts)
+        if 0 < end - start <= 4:
             yield words[start:end]
         return
-    start, end = 0, len(words)
-    while start < end and (words[start] in shape.AFFIXES or words[start].isdigit()):
-        start += 1
-    while end > start and (words[end - 1] in shape.AFFIXES or words[end - 1].isdigit()):
-        end -= 1
-    if 0 < end - start <= 4:
+    start, end = odd[0], odd[-1] + 1
+    if sum(len(words[at]) for at in odd) <= _SHORT_CORE:
+        start, end = max(0, start - 1), end + 1
+    start, end = _with_glued(parts, start, min(end, len(words)), _belongs)
+    if end - start <= _MAX_WORDS:
         yield words[start:end]
+    wide = _with_glued(parts, start, end, _may_belong, once=True)
+    if wide != (start, end) and wide[1] - wide[0] <= _MAX_WORDS:
+        yield words[wide[0] : wide[1]]
+
+
+def _trimmed(parts: tuple[Part, ...]) -> tuple[int, int]:
+    """Where the words of the trade at both ends of an identifier stop; digits written onto a word
+    are part of it (`Zorb24`).
+    """
+    start, end = 0, len(parts)
+    while start < end and _is_trade(parts, start, end):
+        start += 1
+    while end > start and _is_trade(parts, end - 1, end):
+        end -= 1
+    return start, end
+
+
+def _is_trade(parts: tuple[Part, ...], at: int, end: int) -> bool:
+    """Whether the word at *at* is one of the trade, or digits that stand by themselves."""
+    word, beside = parts[at].word, []
+    if parts[at].glued:
+        beside.append(parts[at - 1].word)
+    if at + 1 < end and parts[at + 1].glued:
+        beside.append(parts[at + 1].word)
+    if word.isdigit():
+        return not beside
+    return word in shape.AFFIXES and not any(map(str.isdigit, beside))
+
+
+def _with_glued(
+    parts: tuple[Part, ...],
+    start: int,
+    end: int,
+    takes: Callable[[str], bool],
+    once: bool = False,
+) -> tuple[int, int]:
+    """*start* and *end* widened over what is written onto the words between them; or by *once*,
+    over one more word on each side, written onto them or not.
+    """
+    low, high = start, end
+    while low > 0 and (once or parts[low].glued) and takes(parts[low - 1].word):
+        low -= 1
+        if once:
+            break
+    while high < len(parts) and (once or parts[high].glued) and takes(parts[high].word):
+        high += 1
+        if once:
+            break
+    return low, high
+
+
+def _belongs(word: str) -> bool:
+    """Whether *word* is part of the name that it is written onto: digits, a letter or two."""
+    return word.isdigit() or len(word) == 1
+
+
+def _may_belong(word: str) -> bool:
+    """Whether *word* may be part of a name that it stands beside: it is no word of the trade."""
+    return not (word.isdigit() or word in shape.AFFIXES or word in grammar.BELONGINGS)

@@ -84,6 +84,4 @@ def reason(facts: Set[str], weights: Mapping[str, float]) -> str:
 
 def _told(cue: str, facts: Set[str], weights: Mapping[str, float]) -> float:
     """What *cue* weighs, by itself and together with other facts."""
-    return sum(
-        weights.get(fact, 0.0) for fact in facts if fact == cue or fact.endswith(f": {cue}")
-    )
+    return sum(weights.get(fact, 0.0) for fact in facts if fact == cue or fact.endswith(f": {cue}"))

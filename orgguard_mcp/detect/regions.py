@@ -120,9 +120,7 @@ class Reader:
 def _signs(syntax: Syntax) -> re.Pattern[str]:
     """What begins a comment or is a string; a `#` or `//` within a word or URL is neither."""
     blocks = "|".join(re.escape(opening) for opening, _ in syntax.block)
-    lines = "|".join(
-        rf"(?<![^\s;,(){{}}\[\]]){re.escape(sign)}+[!:]?" for sign in syntax.line
-    )
+    lines = "|".join(rf"(?<![^\s;,(){{}}\[\]]){re.escape(sign)}+[!:]?" for sign in syntax.line)
     kinds = [f"(?P<block>{blocks})"] if blocks else []
     kinds += [f"(?P<string>{_STRING})"]
     kinds += [f"(?P<line>{lines})"] if lines else []

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orgguard_mcp.detect import spans, weights
-from orgguard_mcp.detect.features import features
-from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting
+from orgguard_mcp.detect import shape, spans, weights
+from orgguard_mcp.detect.features import Scene, features
+from orgguard_mcp.detect.gather import Candidate, Held, Holdings, Sighting
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
 from orgguard_mcp.model import FileClass
 
 _INTERFACE_WORDS: Final = (
     # What user interfaces and their comments say most, in Chinese, Japanese and Korean.
-    "设置 错误 使用 文件 用户 数据 配置 名称 类型 参数 返回 默认 失败 成功 删除 添加 更新 登录 密码 时间"
+    "设置 错误 使用 文件 用户 数据 配置 名称 类型 参数 返回 默认 失败"
+    " 成功 删除 添加 更新 登录 密码 时间"
     " 設定 エラー 使用 ファイル ユーザー データ 名前 パラメータ 返す 既定 失敗 成功 削除 追加 更新"
     " ログイン パスワード 時間 場合 値"
-    " 설정 오류 사용 파일 사용자 데이터 이름 유형 반환 기본 실패 성공 삭제 추가 로그인 비밀번호 시간"
+    " 설정 오류 사용 파일 사용자 데이터 이름 유형 반환 기본 실패"
+    " 성공 삭제 추가 로그인 비밀번호 시간"
 ).split()
 _ENOUGH_WORDS: Final = 3
 """So many of them show that the base writes that script itself."""
+
+_NEARLY: Final = 0.5
+_Place = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,60 +62,83 @@ def weigh(
     Candidates that are parts of each other, or stand in the same places, are one name.
     """
     shipped = weights.shipped()
-    keys = {key for c in candidates for key in (*c.words, c.key)}
-    held = holdings({*keys, *_INTERFACE_WORDS})
-    scripts = frozenset({"script"} if _writes_script(held) else ())
-    crowd = sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates)
-    facts = {id(c): features(c, held, file_class, crowd, scripts) for c in candidates}
+    scene = scene_of(candidates, holdings, file_class.__getitem__)
     for candidate in candidates:
-        candidate.score = shipped.score(facts[id(candidate)])
+        candidate.score = shipped.score(features(candidate, scene))
     return [
-        _weighed(group, reason(facts[id(group[0])], shipped.of)) for group in merged(candidates)
+        _weighed(group, reason(features(group[0], scene), shipped.of))
+        for group in merged(candidates)
     ]
 
 
-def _writes_script(held: Mapping[str, object]) -> bool:
-    return sum(word in held for word in _INTERFACE_WORDS) >= _ENOUGH_WORDS
+def scene_of(
+    candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
+) -> Scene:
+    """What is known of the change as a whole; the base is asked once for all that is needed."""
+    keys = {key for c in candidates for key in (*c.words, c.key)}
+    held: dict[str, Held] = dict(holdings({*keys, *_INTERFACE_WORDS}))
+    odd = {
+        word for c in candidates for word in c.words if word not in held and not shape.plain(word)
+    }
+    held.update(holdings({half for word in odd for cut in shape.halves(word) for half in cut}))
+    return Scene(
+        held,
+        file_class,
+        script_crowd=sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates),
+        writes_script=sum(word in held for word in _INTERFACE_WORDS) >= _ENOUGH_WORDS,
+    )
 
 
-def merged(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+# --- one name, one group ------------------------------------------------------------------------
+
+
+class _Groups:
+    """Candidates by name, as they come in: each name's best first."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Candidate]] = []
+        self._by_word: dict[str, list[int]] = {}
+        self._spots: dict[_Place, list[tuple[int, int, int]]] = {}
+
+    def add(self, candidate: Candidate) -> None:
+        """Put *candidate* into its name's group, or open one."""
+        home = self._home(candidate)
+        if home is not None:
+            self.groups[home].append(candidate)
+            return
+        number = len(self.groups)
+        self.groups.append([candidate])
+        for word in set(candidate.words):
+            self._by_word.setdefault(word, []).append(number)
+        for place, start, end in map(_spot, candidate.sightings):
+            self._spots.setdefault(place, []).append((start, end, number))
+
+    def _home(self, candidate: Candidate) -> int | None:
+        """The group that *candidate* is part of, is a longer form of, or stands in the place of."""
+        for word in candidate.words:
+            for number in self._by_word.get(word, ()):
+                if _nested(candidate.words, self.groups[number][0].words):
+                    return number
+        return self._covering(candidate)
+
+    def _covering(self, candidate: Candidate) -> int | None:
+        home = None
+        for place, start, end in map(_spot, candidate.sightings):
+            taken = self._spots.get(place, ())
+            home = next((n for low, high, n in taken if start < high and low < end), None)
+            if home is None:
+                return None
+        return home
+
+
+def merged(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     """*candidates* by name, each name's best first; a part of a name, or what only stands where a
     better one stands, belongs to that.
     """
-    groups: list[list[Candidate]] = []
-    taken: dict[tuple[str, str, int], list[tuple[int, int, int]]] = {}
-    by_word: dict[str, set[int]] = {}
+    groups = _Groups()
     for candidate in sorted(candidates, key=lambda c: (-c.score, -len(c.words), c.key)):
-        number = _home(candidate, groups, by_word, taken)
-        if number is None:
-            number = len(groups)
-            groups.append([])
-            for word in candidate.words:
-                by_word.setdefault(word, set()).add(number)
-            for place, start, end in map(_spot, candidate.sightings):
-                taken.setdefault(place, []).append((start, end, number))
-        groups[number].append(candidate)
-    return groups
-
-
-def _home(
-    candidate: Candidate,
-    groups: list[list[Candidate]],
-    by_word: Mapping[str, set[int]],
-    taken: Mapping[tuple[str, str, int], list[tuple[int, int, int]]],
-) -> int | None:
-    """The group that *candidate* belongs to, if there is one."""
-    near = {number for word in candidate.words for number in by_word.get(word, ())}
-    for number in sorted(near):
-        if _nested(candidate.words, groups[number][0].words):
-            return number
-    home = None
-    for place, start, end in map(_spot, candidate.sightings):
-        hits = (n for low, high, n in taken.get(place, ()) if start < high and low < end)
-        home = next(hits, None)
-        if home is None:
-            return None
-    return home
+        groups.add(candidate)
+    return groups.groups
 
 
 def _nested(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -120,54 +148,75 @@ def _nested(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return any(long[at : at + size] == short for at in range(len(long) - size + 1))
 
 
-def _spot(sighting: Sighting) -> tuple[tuple[str, str, int], int, int]:
+def _spot(sighting: Sighting) -> tuple[_Place, int, int]:
     where = sighting.location
     return (where.surface.value, where.path, where.line), sighting.span.start, sighting.span.end
 
 
-def _weighed(group: Sequence[Candidate], why: str) -> Weighed:
+def face(group: Sequence[Candidate]) -> Candidate:
+    """Of the candidates of one name the one that shows it whole: the best, unless it never stands
+    without a longer one that is nearly as good.
+    """
     best = group[0]
-    sightings = [_narrowed(s, best.words) for s in best.sightings]
-    seen = {_spot(s) for s in sightings}
+    spots = [_spot(s) for s in best.sightings]
+    whole = best
     for other in group[1:]:
-        for sighting in other.sightings:
-            narrow = _narrowed(sighting, other.words)
-            if _spot(narrow) not in seen:
-                seen.add(_spot(narrow))
+        longer = len(other.key) > len(whole.key) and best.key in other.key
+        if longer and other.score >= best.score * _NEARLY and _covers(other, spots):
+            whole = other
+    return whole
+
+
+def _covers(candidate: Candidate, spots: Sequence[tuple[_Place, int, int]]) -> bool:
+    own = [_spot(s) for s in candidate.sightings]
+    return all(
+        any(place == where and low <= start and end <= high for where, low, high in own)
+        for place, start, end in spots
+    )
+
+
+def _weighed(group: Sequence[Candidate], why: str) -> Weighed:
+    shown = face(group)
+    sightings: list[Sighting] = []
+    seen: dict[_Place, list[tuple[int, int]]] = {}
+    for candidate in (shown, *(other for other in group if other is not shown)):
+        for sighting in candidate.sightings:
+            narrow = _narrowed(sighting, candidate.words)
+            place, start, end = _spot(narrow)
+            taken = seen.setdefault(place, [])
+            if not any(start < high and low < end for low, high in taken):
+                taken.append((start, end))
                 sightings.append(narrow)
-    return Weighed(best, _best_text(best, sightings), best.score, why, tuple(sightings))
+    return Weighed(shown, best_text(shown), group[0].score, why, tuple(sightings))
 
 
 def _narrowed(sighting: Sighting, words: tuple[str, ...]) -> Sighting:
     """*sighting* cut down to *words*: `Acme` of `AcmeClient`."""
-    if sighting.span.words == words:
+    span = sighting.span
+    if span.words == words:
         return sighting
-    located = spans.located(sighting.span.text)
+    parts = spans.parts_of(span.text)
     size = len(words)
-    for at in range(len(located) - size + 1):
-        if tuple(word for word, _, _ in located[at : at + size]) == words:
-            low, high = located[at][1], located[at + size - 1][2]
-            span = sighting.span._replace(
-                text=sighting.span.text[low:high],
-                start=sighting.span.start + low,
-                end=sighting.span.start + high,
-                words=words,
-            )
+    for at in range(len(parts) - size + 1):
+        if tuple(part.word for part in parts[at : at + size]) == words:
+            low, high = parts[at].start, parts[at + size - 1].end
             where = dataclasses.replace(
                 sighting.location, column=sighting.location.column + low, length=high - low
             )
-            return Sighting(span, where, sighting.cues)
+            cut = span._replace(
+                text=span.text[low:high], start=span.start + low, end=span.start + high, words=words
+            )
+            return Sighting(cut, where, sighting.cues)
     return sighting
 
 
-def _best_text(candidate: Candidate, sightings: Sequence[Sighting]) -> str:
+def best_text(candidate: Candidate) -> str:
     """The name as best written: as people write it sooner than as an identifier has it."""
-    texts = Counter(s.span.text for s in sightings if s.span.words == candidate.words)
-    if not texts:
-        return " ".join(candidate.words)
+    narrow = (_narrowed(s, candidate.words).span for s in candidate.sightings)
+    texts = Counter(span.text for span in narrow if span.words == candidate.words)
 
     def rank(text: str) -> tuple[bool, bool, int, str]:
         spoken = text[:1].isupper() and not text.isupper()
         return spoken, "_" not in text, texts[text], text
 
-    return max(texts, key=rank)
+    return max(texts, key=rank, default=" ".join(candidate.words))

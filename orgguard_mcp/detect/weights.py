@@ -63,7 +63,9 @@ def parse(text: str) -> Weights:
     head, rows = lines[: len(_HEAD)], lines[len(_HEAD) :]
     numbers = {name: float(value) for name, value in (line.split("\t") for line in head)}
     weights = {fact: float(value) for value, fact in (row.split("\t") for row in rows)}
-    if tuple(numbers) != _HEAD or not all(map(math.isfinite, (*numbers.values(), *weights.values()))):
+    if tuple(numbers) != _HEAD or not all(
+        map(math.isfinite, (*numbers.values(), *weights.values()))
+    ):
         raise ValueError(version)
     return Weights(numbers["bias"], numbers["regular"], numbers["pedantic"], weights)
 

@@ -11,17 +11,18 @@ import os
 import sqlite3
 import threading
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from os import fsdecode, fsencode
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from orgguard_mcp.model import HELD_ENOUGH, NOTHING, Held
+from orgguard_mcp.tokenise import Lists
 from orgguard_mcp.uses import Use
 
-FORMAT = 10
+FORMAT = 11
 """Raise it whenever keys or tables change: an index of another format is built anew."""
 
 Error = sqlite3.Error
@@ -34,27 +35,47 @@ _MAX_PARAMETERS = 500
 
 _FIELDS = {
     int(use): Held._fields.index(field)
-    for use, field in (
-        (Use.WORD, "files"), (Use.NAMED, "named"), (Use.PROPER, "proper"), (Use.DEFINED, "defined"),
-    )
-}  # fmt: skip
-_PLACES = Held._fields.index("places")
+    for use, field in ((Use.NAMED, "named"), (Use.PROPER, "proper"), (Use.DEFINED, "defined"))
+}
+_FILES, _ESTABLISHING, _PLACES = map(Held._fields.index, ("files", "establishing", "places"))
 
 _SCHEMA = """
 CREATE TABLE blob (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE);
-CREATE TABLE posting (
+CREATE TABLE posting ( -- blobs: 32-bit numbers, to which the segment's is added
     key TEXT NOT NULL, use INTEGER NOT NULL, segment INTEGER NOT NULL, blobs BLOB NOT NULL,
     PRIMARY KEY (key, use, segment)
 ) WITHOUT ROWID;
-CREATE TABLE tree (id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE, unread TEXT NOT NULL);
-CREATE TABLE file (
-    id INTEGER PRIMARY KEY, tree INTEGER NOT NULL, blob INTEGER, path BLOB NOT NULL
+CREATE TABLE tree (
+    id INTEGER PRIMARY KEY, oid TEXT NOT NULL UNIQUE, unread TEXT NOT NULL, missing TEXT NOT NULL
 );
-CREATE INDEX file_by_blob ON file (tree, blob);
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY, tree INTEGER NOT NULL, blob INTEGER, path BLOB NOT NULL,
+    establishes INTEGER NOT NULL
+);
+CREATE INDEX file_by_blob ON file (tree, blob, establishes);
 CREATE TABLE place (
     tree INTEGER NOT NULL, key TEXT NOT NULL, files BLOB NOT NULL, PRIMARY KEY (tree, key)
 ) WITHOUT ROWID;
 """
+
+
+class FileRow(NamedTuple):
+    """One file of a tree: its blob, its path, and whether its class may establish a name."""
+
+    oid: str
+    path: str
+    establishes: bool
+
+
+class TreeRows(NamedTuple):
+    """A tree: its files, per key of a path component the positions in `files`, what was not read,
+    in words, and the blobs that were missing.
+    """
+
+    files: list[FileRow]
+    places: Mapping[str, Sequence[int]]
+    unread: str
+    missing: Iterable[str]
 
 
 class Postings:
@@ -65,7 +86,7 @@ class Postings:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._counted: tuple[int, dict[int, int]] = (0, {})
+        self._counted = 0, (Counter[int](), Counter[int]())
         with suppress(FileExistsError):  # see Ledger: an open and close would drop locks
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -110,58 +131,56 @@ class Postings:
             known = {oid for (oid,) in self._db.execute("SELECT oid FROM blob")}
         return [oid for oid in dict.fromkeys(oids) if oid not in known]
 
-    def add_segment(self, blobs: Mapping[str, Iterable[tuple[str, int]]]) -> None:
-        """Add *blobs*: of each, the pairs of key and use that stand in it."""
+    def add_segment(self, oids: Sequence[str], lists: Lists) -> None:
+        """Add the blobs *oids*; *lists* tells what stands in them, numbered from 1."""
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             segment = self._db.execute("SELECT coalesce(max(id), 0) FROM blob").fetchone()[0]
-            lists: defaultdict[tuple[str, int], array[int]] = defaultdict(lambda: array("I"))
-            for number, (oid, keys) in enumerate(blobs.items(), segment + 1):
-                self._db.execute("INSERT INTO blob VALUES (?, ?)", (number, oid))
-                for pair in keys:
-                    lists[pair].append(number)
-            self._db.executemany(
-                "INSERT INTO posting VALUES (?, ?, ?, ?)",
-                ((key, use, segment, ids.tobytes()) for (key, use), ids in sorted(lists.items())),
-            )
+            self._db.executemany("INSERT INTO blob VALUES (?, ?)", enumerate(oids, segment + 1))
+            for use, keys in lists.items():
+                self._db.executemany(
+                    "INSERT INTO posting VALUES (?, ?, ?, ?)",
+                    ((key, use, segment, numbers) for key, numbers in sorted(keys.items())),
+                )
 
-    def add_tree(
-        self,
-        oid: str,
-        files: Sequence[tuple[str, str]],
-        places: Mapping[str, Sequence[int]],
-        unread: str,
-    ) -> None:
-        """Add the tree *oid*: its *files* as (blob, path), per key of a path component the
-        positions in *files*, and what was not read, in words. The oldest trees beyond
-        `TREES_KEPT` go.
+    def add_tree(self, oid: str, tree: TreeRows) -> int:
+        """Add *tree*, whose id is *oid*, and return its number. An older one of that id and the
+        oldest trees beyond `TREES_KEPT` go.
         """
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            if self.tree(oid) is not None:
-                return
-            tree = self._db.execute(
-                "INSERT INTO tree (oid, unread) VALUES (?, ?)", (oid, unread)
-            ).lastrowid
-            first = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()[0] + 1
-            ids = dict(self._db.execute("SELECT oid, id FROM blob"))
-            self._db.executemany(
-                "INSERT INTO file VALUES (?, ?, ?, ?)",
-                (
-                    (first + n, tree, ids.get(blob), fsencode(path))
-                    for n, (blob, path) in enumerate(files)
-                ),
+            last = self._db.execute("SELECT coalesce(max(id), 0) FROM tree").fetchone()[0]
+            self._forget("SELECT id FROM tree WHERE oid = ?", oid)
+            self._db.execute(
+                "INSERT INTO tree VALUES (?, ?, ?, ?)",
+                (last + 1, oid, tree.unread, " ".join(tree.missing)),
             )
-            self._db.executemany(
-                "INSERT INTO place VALUES (?, ?, ?)",
-                (
-                    (tree, key, array("Q", (first + n for n in at)).tobytes())
-                    for key, at in sorted(places.items())
-                ),
-            )
-            old = "SELECT id FROM tree ORDER BY id DESC LIMIT -1 OFFSET ?"
-            for table, column in (("file", "tree"), ("place", "tree"), ("tree", "id")):
-                self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({old})", (TREES_KEPT,))
+            self._add_files(last + 1, tree)
+            self._forget("SELECT id FROM tree ORDER BY id DESC LIMIT -1 OFFSET ?", TREES_KEPT)
+        return int(last) + 1
+
+    def _add_files(self, number: int, tree: TreeRows) -> None:
+        first = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()[0] + 1
+        ids = dict(self._db.execute("SELECT oid, id FROM blob"))
+        self._db.executemany(
+            "INSERT INTO file VALUES (?, ?, ?, ?, ?)",
+            (
+                (at, number, ids.get(file.oid), fsencode(file.path), file.establishes)
+                for at, file in enumerate(tree.files, first)
+            ),
+        )
+        self._db.executemany(
+            "INSERT INTO place VALUES (?, ?, ?)",
+            (
+                (number, key, array("Q", (first + n for n in at)).tobytes())
+                for key, at in sorted(tree.places.items())
+            ),
+        )
+
+    def _forget(self, trees: str, value: str | int) -> None:
+        """Remove what the query *trees* finds with its *value*."""
+        for table, column in (("file", "tree"), ("place", "tree"), ("tree", "id")):
+            self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({trees})", (value,))
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -171,6 +190,12 @@ class Postings:
             row = self._db.execute("SELECT id FROM tree WHERE oid = ?", (oid,)).fetchone()
         return row[0] if row else None
 
+    def lacking(self, tree: int) -> list[str]:
+        """The blobs of the tree number *tree* that were missing when it was read."""
+        with self._lock:
+            row = self._db.execute("SELECT missing FROM tree WHERE id = ?", (tree,)).fetchone()
+        return str(row[0]).split() if row else []
+
     def has_tree(self, tree: int) -> bool:
         """Whether the file list number *tree* is still kept."""
         with self._lock:
@@ -179,11 +204,11 @@ class Postings:
 
     def blobs(self, key: str, use: int) -> set[int]:
         """The blobs in which *key* stands with *use*."""
-        query = "SELECT blobs FROM posting WHERE key = ? AND use = ?"
+        query = "SELECT segment, blobs FROM posting WHERE key = ? AND use = ?"
         found: set[int] = set()
         with self._lock:
-            for (ids,) in self._db.execute(query, (key, use)):
-                found.update(_numbers("I", ids))
+            for segment, stored in self._db.execute(query, (key, use)):
+                found.update(segment + number for number in _numbers("I", stored))
         return found
 
     def known(self, keys: Sequence[str]) -> set[str]:
@@ -199,30 +224,37 @@ class Postings:
         """What *tree* holds of each of *keys*; those that it lacks are left out."""
         found: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(NOTHING))
         with self._lock:
-            standing = self._standing(tree)
+            files, establishing = self._standing(tree)
             for some in _batches(keys):
                 marks = ", ".join("?" * len(some))
-                rows = self._db.execute(
-                    f"SELECT key, use, blobs FROM posting WHERE key IN ({marks})", some
-                )
-                for key, use, ids in rows:
-                    if (field := _FIELDS.get(use)) is not None:
-                        counts = found[key]
-                        counts[field] = _count(_numbers("I", ids), standing, counts[field])
-                rows = self._db.execute(
-                    "SELECT key, length(files) / 8 FROM place"
-                    f" WHERE tree = ? AND key IN ({marks})", (tree, *some),
-                )  # fmt: skip
-                for key, places in rows:
+                for key, use, segment, stored in self._db.execute(
+                    f"SELECT key, use, segment, blobs FROM posting WHERE key IN ({marks})", some
+                ):
+                    counts, blobs = found[key], _numbers("I", stored)
+                    field = _FIELDS.get(use, _FILES)
+                    counts[field] = _count(counts[field], segment, blobs, files)
+                    if field == _FILES:
+                        at = counts[_ESTABLISHING]
+                        counts[_ESTABLISHING] = _count(at, segment, blobs, establishing)
+                for key, places in self._db.execute(
+                    f"SELECT key, length(files) / 8 FROM place WHERE tree = ? AND key IN ({marks})",
+                    (tree, *some),
+                ):
                     found[key][_PLACES] = places
-        held = {key: Held(*counts) for key, counts in found.items() if any(counts)}
-        return {key: has._replace(establishing=has.files) for key, has in held.items()}
+        return {key: Held(*counts) for key, counts in found.items() if any(counts)}
 
-    def _standing(self, tree: int) -> dict[int, int]:
-        """In how many files of *tree* each blob stands; of the last tree that was asked about."""
+    def _standing(self, tree: int) -> tuple[Counter[int], Counter[int]]:
+        """In how many files of *tree* each blob stands, and in how many of those that establish;
+        kept for the last tree that was asked about.
+        """
         if self._counted[0] != tree:
-            query = "SELECT blob, count(*) FROM file WHERE tree = ? AND blob > 0 GROUP BY blob"
-            self._counted = tree, dict(self._db.execute(query, (tree,)))
+            query = "SELECT blob, establishes FROM file WHERE tree = ? AND blob > 0"
+            rows = self._db.execute(query, (tree,)).fetchall()
+            files = Counter(blob for blob, _ in rows)
+            self._counted = (
+                tree,
+                (files, Counter(blob for blob, establishes in rows if establishes)),
+            )
         return self._counted[1]
 
     def files(self, tree: int, blobs: Iterable[int]) -> list[str]:
@@ -258,12 +290,12 @@ def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(keys[start : start + _MAX_PARAMETERS])
 
 
-def _count(blobs: Iterable[int], standing: Mapping[int, int], count: int) -> int:
-    """*count* and the files with one of *blobs*, of which `HELD_ENOUGH` are enough."""
+def _count(count: int, segment: int, blobs: Iterable[int], standing: Mapping[int, int]) -> int:
+    """*count* and the files with one of the *blobs* of *segment*, up to `HELD_ENOUGH`."""
     for blob in blobs:
         if count >= HELD_ENOUGH:
-            return HELD_ENOUGH
-        count += standing.get(blob, 0)
+            break
+        count += standing.get(segment + blob, 0)
     return min(count, HELD_ENOUGH)
 
 
