@@ -194,7 +194,7 @@ def _read_from_disk(top: Path, path: str) -> _Content:
         # A pipe in the place of a file must not make us wait, nor a link lead us elsewhere.
         with open(place, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return _Unread("no file")
+                return _Unread("not a regular file")
             data = file.read(MAX_CONTENT + 1)
     except OSError as error:
         return _Unread(f"could not be read: {error.strerror}")

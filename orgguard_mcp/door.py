@@ -81,8 +81,15 @@ def _print(report: Report, options: argparse.Namespace) -> None:
         sys.stderr.write(FORMATS["human"](report, reveal))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if options.format == "github" and summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(job_summary(report, reveal))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(job_summary(report, reveal))
+        except OSError as error:
+            raise UsageError(
+                "the job summary was not written; the report itself is complete",
+                cause=f"{error.strerror} (GITHUB_STEP_SUMMARY)",
+                hint="name a file that can be written",
+            ) from error
 
 
 def _reveal(options: argparse.Namespace) -> bool:

@@ -184,7 +184,8 @@ class Repository:
 
     def _fetch_hint(self, ref: str) -> str:
         remote, _, branch = ref.partition("/")
-        target = f"{remote} {branch}" if branch else f"origin {ref}"
+        remote, branch = (remote, branch) if branch else ("origin", ref)
+        target = f"{remote} {branch}:refs/remotes/{remote}/{branch}"  # else it stays in FETCH_HEAD
         unshallow = "--unshallow " if self.is_shallow() else ""
         return f"run `git fetch {unshallow}{target}`; in GitHub Actions set `fetch-depth: 0`"
 

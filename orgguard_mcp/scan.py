@@ -8,6 +8,7 @@ reserved markers and what humans decided. What the guard does not allow is a fin
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -195,12 +196,18 @@ def _fingerprinted(findings: list[Finding]) -> Iterator[Finding]:
     of names could look up a hash of it.
     """
     extents = _extents(findings)
+    names_found = sorted({_written(at) for one in findings for at in one.locations}, key=len)[::-1]
     seen: dict[str, int] = {}
     for finding in findings:
-        places = sorted({_bare(location, extents) for location in finding.locations})
+        places = sorted({_bare(location, extents, names_found) for location in finding.locations})
         digest = hashlib.sha256("\n".join(places).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         count = seen[digest] = seen.get(digest, 0) + 1
         yield replace(finding, fingerprint=digest if count == 1 else f"{digest}-{count}")
+
+
+def _written(location: Location) -> str:
+    start = location.column - 1
+    return location.text[start : start + location.length]
 
 
 _Line = tuple[Surface, str, str]
@@ -215,11 +222,17 @@ def _extents(findings: Iterable[Finding]) -> dict[_Line, list[tuple[int, int]]]:
     return found
 
 
-def _bare(location: Location, extents: Mapping[_Line, list[tuple[int, int]]]) -> str:
-    """A place without names: its surface, and its line with every found name cut out."""
+def _bare(
+    location: Location,
+    extents: Mapping[_Line, list[tuple[int, int]]],
+    names_found: Iterable[str],
+) -> str:
+    """A place without names: its surface, and its line with every found name cut out. Its path is
+    left out: a folder may be named after the organisation, too.
+    """
     text = location.text
-    place = (location.surface, location.path, location.text)
-    for start, end in sorted(extents[place], reverse=True):
+    for start, end in sorted(extents[location.surface, location.path, text], reverse=True):
         text = text[:start] + "\0" + text[end:]
-    folder = location.path.rpartition("/")[0] if location.surface.in_file else ""
-    return f"{location.surface.value}\0{folder}\0{text.strip()}"
+    for name in names_found:
+        text = re.sub(re.escape(name), "\0", text, flags=re.IGNORECASE)
+    return f"{location.surface.value}\0{text.strip()}"

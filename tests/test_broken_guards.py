@@ -22,7 +22,7 @@ from tests.simulator import Repo
 
 LOWER, UPPER = COINED.lower(), COINED.upper()
 POLICY = ".orgguard/policy.toml"
-ASKED: Files = {"docs/notes.md": f"# Notes\n\nFor the {COINED} account.\n"}
+ASKED: Files = {"docs/notes.md": f"# Notes\n\nfor the {COINED} account.\n"}
 
 
 def event(path: Path, title: str = "Change", body: str = "", **fields: object) -> str:
@@ -89,7 +89,7 @@ def test_a_hash_of_the_name_can_be_guessed(tmp_path: Path) -> None:
     said = []
     for name in (COINED, COINED_TOO):
         files: Files = {
-            "docs/a.md": f"For the {name} account.\n",
+            "docs/a.md": f"for the {name} account.\n",
             "src/a.py": f'x = send("{name} account")\n',
         }
         done = orgguard_scan(change(tmp_path / name, files), "--format=sarif")
@@ -126,7 +126,7 @@ def test_an_error_quotes_the_text(clean: Repo, tmp_path: Path) -> None:
 
 def test_the_pull_requests_body_is_uncovered(clean: Repo, tmp_path: Path) -> None:
     """The guard walked the tracked files, and the pull request's own text went unread."""
-    done = scan(clean, "--event", event(tmp_path / "e", body=f"For the {COINED} account."))
+    done = scan(clean, "--event", event(tmp_path / "e", body=f"for the {COINED} account."))
     assert (done.code, done.names) == (1, {LOWER})
 
 
@@ -135,7 +135,7 @@ def test_an_edited_text_is_not_scanned(clean: Repo, tmp_path: Path) -> None:
     had been mended stayed red.
     """
     was = {"changes": {"body": {"from": f"For {COINED_TOO}"}, "title": {"from": f"{COINED_TOO}"}}}
-    worse = event(tmp_path / "a", body=f"For the {COINED} account.", action="edited", **was)
+    worse = event(tmp_path / "a", body=f"for the {COINED} account.", action="edited", **was)
     assert scan(clean, "--event", worse).names == {LOWER}
     mended = event(tmp_path / "b", body="A longer export.", action="edited", **was)
     assert scan(clean, "--event", mended).code == 0
@@ -144,9 +144,10 @@ def test_an_edited_text_is_not_scanned(clean: Repo, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"review": {"body": f"For the {COINED} account, {COINED_TOO} too."}},
-        {"comment": {"body": f"For the {COINED} account, the {COINED_TOO} account."}, "issue": {"title": THIRD}},
-        {"issue": {"title": f"For {COINED}", "body": f"For the {COINED_TOO} account."}},
+        {"review": {"body": f"for the {COINED} account, the {COINED_TOO} account."}},
+        {"comment": {"body": f"for the {COINED} account, the {COINED_TOO} account."},
+         "issue": {"title": f"Export for {THIRD}"}},
+        {"issue": {"title": f"For {COINED}", "body": f"for the {COINED_TOO} account."}},
         {"merge_group": {"head_ref": f"refs/heads/{LOWER}-export"},
          "release": {"tag_name": f"{COINED_TOO.lower()}-export"}},
     ],
@@ -161,7 +162,7 @@ def test_other_verbs_are_unmatched(clean: Repo, tmp_path: Path, fields: dict[str
 
 def test_messages_are_unscanned_while_green(clean: Repo, tmp_path: Path) -> None:
     """A scan of contents alone was green, and said nothing of the messages that it had not read."""
-    repo = change(tmp_path / "r", message=f"Add export\n\nFor the {COINED} account.")
+    repo = change(tmp_path / "r", message=f"Add export\n\nfor the {COINED} account.")
     assert scan(repo).names == {LOWER}
     staged = scan(clean, "--staged")
     assert "no commit is scanned" in staged.skipped("commit-message")[0]
@@ -172,7 +173,7 @@ def test_green_means_not_on_the_list(tmp_path: Path) -> None:
     """A list holds the names that somebody thought of; nobody had listed the one that came."""
     names = (COINED, COINED_TOO, THIRD, FOURTH)
     files: Files = {
-        f"docs/{n}.md": f"We export it as For the {name} account.\n" for n, name in enumerate(names)
+        f"docs/{n}.md": f"We export it as for the {name} account.\n" for n, name in enumerate(names)
     }
     assert scan(change(tmp_path / "r", files)).names == {name.lower() for name in names}
 
@@ -210,8 +211,8 @@ def test_a_worktree_is_skipped_in_silence(tmp_path: Path, change_of: str) -> Non
     side.path = tmp_path / "side"
     side.write(
         {
-            "docs/a.md": f"For the {COINED} account.\n",
-            "docs/b.md": f"For the {COINED_TOO} account.\n",
+            "docs/a.md": f"for the {COINED} account.\n",
+            "docs/b.md": f"for the {COINED_TOO} account.\n",
         }
     )
     side.git("add", "-A")
@@ -333,7 +334,7 @@ def test_a_hook_scans_another_index_or_repository(tmp_path: Path, asked: Repo) -
     """Git tells its hooks its own variables, and by these the guard read something else."""
     repo = change(tmp_path / "r")
     install(repo, "pre-commit", "--staged")
-    repo.write({"docs/guide.md": f"# Guide\n\nFor the {COINED} account.\n"})
+    repo.write({"docs/guide.md": f"# Guide\n\nfor the {COINED} account.\n"})
     for options in (["-a"], ["docs/guide.md"]):
         done = commit(repo, *options, "-m", "Add notes")
         assert done.returncode == 1
@@ -370,7 +371,7 @@ def test_a_message_hook_reads_the_branch_instead(tmp_path: Path) -> None:
     """A guard on contents was installed for messages, too, and never read the message."""
     repo = change(tmp_path / "r")
     install(repo, "commit-msg", '--message-file "$1"')
-    for options in (["-m", f"For {COINED}"], ["-m", "Add", "-m", f"For the {COINED} account."]):
+    for options in (["-m", f"For {COINED}"], ["-m", "Add", "-m", f"for the {COINED} account."]):
         done = commit(repo, "--allow-empty", *options)
         assert done.returncode == 1
         assert LOWER not in (done.stdout + done.stderr).decode().lower()
@@ -379,7 +380,7 @@ def test_a_message_hook_reads_the_branch_instead(tmp_path: Path) -> None:
 
 def test_a_body_that_is_given_as_a_file_is_taken_for_its_path(clean: Repo, tmp_path: Path) -> None:
     """The path of the body's file was scanned and posted instead of what the file holds."""
-    (tmp_path / "body.md").write_text(f"For the {COINED} account.\n")
+    (tmp_path / "body.md").write_text(f"for the {COINED} account.\n")
     assert scan(clean, "--pr-text", str(tmp_path / "body.md")).names == {LOWER}
     (tmp_path / f"{LOWER}.md").write_text("A longer export.\n")
     assert scan(clean, "--pr-text", str(tmp_path / f"{LOWER}.md")).code == 0
@@ -390,7 +391,7 @@ def test_a_body_that_is_given_as_a_file_is_taken_for_its_path(clean: Repo, tmp_p
 def test_a_quoted_argument_fails_open(clean: Repo, tmp_path: Path) -> None:
     """A file name in quotes, or with a space, was not understood, and the guard let it pass."""
     odd = tmp_path / "a 'body' \"of\" $HOME; -- x.md"
-    odd.write_text(f"For the {COINED} account.\n")
+    odd.write_text(f"for the {COINED} account.\n")
     for options in ([f"--pr-text={odd}"], ["--pr-text", str(odd)], [f"--message-file={odd}"]):
         assert scan(clean, *options).names == {LOWER}
 
@@ -399,7 +400,7 @@ def test_a_sign_in_the_text_cuts_the_scan(clean: Repo, tmp_path: Path) -> None:
     """A literal ` -- ` in the text ended what the guard read of it."""
     signs = "Add export -- see below.\n\n---\n\nEOF\n\0\n\x1a\n```\n<!--\n__END__\n# "
     for surface in ("pr-body", "commit-message", "code"):
-        text = f"{signs}For the {COINED} account.\nclass {COINED}Client:\n"
+        text = f"{signs}for the {COINED} account.\nclass {COINED}Client:\n"
         assert LOWER in scan(clean, f"--text={surface}", stdin=text.encode()).names
     (tmp_path / "text").write_text(text)
     for option in ("--pr-text", "--message-file"):
@@ -473,7 +474,7 @@ def test_the_scanner_exempts_itself(tmp_path: Path) -> None:
         "orgguard_mcp/scan.py", "tests/names.py", ".orgguard/notes.md", "scripts/check_names.py",
         ".github/workflows/orgguard.yml", "AGENTS.md", "docs/orgguard.md", "tests/golden/scan.txt",
     )  # fmt: skip
-    files: Files = {path: f"{path}: 1  # For the {COINED} account.\n" for path in paths}
+    files: Files = {path: f"{path}: 1  # for the {COINED} account.\n" for path in paths}
     done = scan(change(tmp_path / "r", files), "--level=pedantic")  # many places weigh less
     assert done.code == 1
     assert {at.path for at in done.places(COINED)} == set(paths)
@@ -483,7 +484,7 @@ def test_the_scanner_exempts_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["scripts/run", ".git-hooks/pre-commit"])
 def test_a_script_without_an_extension_is_exempt(tmp_path: Path, path: str) -> None:
     """The same, for the hooks that call the guard: files that only their first line tells of."""
-    text = f"#!/bin/sh\n# For the {COINED} account.\n"
+    text = f"#!/bin/sh\n# for the {COINED} account.\n"
     done = scan(change(tmp_path / "r", {path: text}))
     assert LOWER in done.names
 
@@ -581,7 +582,7 @@ ORDINARY_CHANGE: dict[str, Files] = {
 
 
 NOISY = {
-    "docs": "BUG: people who are thanked are found",
+    "code": "BUG: words of the trade that this small base lacks are found",
     "lockfile": "BUG: the lock file's own name is found",
     "workflow": "BUG: `.github` and `ubuntu-latest` are found",
 }
@@ -615,9 +616,11 @@ def test_a_counter_example_in_the_docs_is_flagged(tmp_path: Path) -> None:
         "```\n"
     )
     assert scan(change(tmp_path / "a", {"docs/a.md": docs})).names == set()
-    quoted = f'Do not write "{COINED}" here.\n\n```json\n{{"customer": "{COINED_TOO}"}}\n```\n'
-    done = scan(change(tmp_path / "b", {"docs/a.md": quoted}))
-    assert done.names == {LOWER, COINED_TOO.lower()}
+    quoted = (
+        f'Do not write "for the {COINED} account" here.\n\n```py\nclass {COINED_TOO}Client:\n```\n'
+    )
+    done = scan(change(tmp_path / "b", {"docs/a.md": quoted}), "--level=pedantic")
+    assert {LOWER, COINED_TOO.lower()} <= done.names
 
 
 def test_the_text_of_the_change_that_removes_a_name_is_flagged(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_missing_base_is_exit_3_and_says_what_why_and_what_next(repo: Repo) -> N
     said = done.stderr.decode()
     assert said.startswith("error: names were not checked: ")
     assert "\n  cause: " in said
-    assert "\nhint: run `git fetch origin gone`" in said
+    assert "\nhint: run `git fetch origin gone:refs/remotes/origin/gone`" in said
     assert COINED not in said
 
 

@@ -66,6 +66,12 @@ def test_an_author_is_no_candidate() -> None:
     assert not _gathered(line, surface=Surface.COMMIT_MESSAGE, path="")
 
 
+def test_a_file_name_drawn_by_lot_is_no_candidate() -> None:
+    drawn, chosen = ".changeset/grumpy-harbor-bathes.md", f".changeset/{_LOW}.md"
+    assert not _gathered(drawn, surface=Surface.PATH, path=drawn)
+    assert _LOW in _gathered(chosen, surface=Surface.PATH, path=chosen)
+
+
 def test_what_the_base_has_parts_a_name_from_the_words_beside_it() -> None:
     artifact = Artifact(Surface.CODE, "a.py", ((1, f"{_LOW}_vrbl = 1"),))
 

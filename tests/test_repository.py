@@ -187,7 +187,7 @@ def test_shallow_clone_without_the_merge_base_is_an_error_with_a_fetch_hint(
     with pytest.raises(RepositoryError) as caught:
         base_of(shallow.path)
     assert "shallow" in caught.value.cause
-    assert "git fetch --unshallow origin main" in caught.value.hint
+    assert "git fetch --unshallow origin main:refs/remotes/origin/main`" in caught.value.hint
     shallow.git("fetch", "-q", "--unshallow")
     assert base_of(shallow.path) == base_of(fork.path)
 

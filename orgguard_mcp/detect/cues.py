@@ -30,6 +30,7 @@ _LABEL = re.compile(
     _NAMED + r"|name|label|title|org|owner|publisher|author|user|team|sender|from|source)" + _GAP,
     re.IGNORECASE,
 )
+_LABEL_SIGNS = frozenset(":=|>")
 _AUTHOR = re.compile(
     r"^\s*(?:(?:co|re)?[- ]?(?:author|sign|commit|develop|review|ack|test|help|mentor|approv|merg)"
     r"\w*(?:[- ]off)?[- ]by|author|committer|cc|thanks-to|on-behalf-of|change-id)\s*:",
@@ -110,10 +111,11 @@ def _frame(span: Span, before: str, after: str, region: str) -> Iterator[str]:
     """The signs around a span."""
     if len(region) < len(span.text) + 12 and region.strip(" \t.,;:!") == span.text:
         yield "alone"
-    if _ORG_LABEL.search(before[-60:]):
-        yield "organisation label"
-    elif _LABEL.search(before[-60:]):
-        yield "label"
+    if before.rstrip(" \t\"'`[(*")[-1:] in _LABEL_SIGNS:
+        if _ORG_LABEL.search(before[-60:]):
+            yield "organisation label"
+        elif _LABEL.search(before[-60:]):
+            yield "label"
     if "[" in before and _LINK.search(before) and _LINKED.match(after):
         yield "link text"
     if _ITEM.match(before):

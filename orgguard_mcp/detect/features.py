@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from orgguard_mcp import knowledge
@@ -127,14 +128,12 @@ def _rarest(words: tuple[str, ...], held: Mapping[str, Held]) -> Iterator[str]:
         yield "has a technical word"
 
 
-def _known(word: str) -> Iterator[str]:
+@lru_cache(maxsize=1 << 14)
+def _known(word: str) -> tuple[str, ...]:
+    """What the knowledge says of *word*."""
     kinds = shape.known(word)
-    for kind in Kind:
-        if kinds & kind:
-            yield f"known {kind.name}"
-    if not kinds:
-        yield "known as nothing"
-    yield f"frequency {knowledge.frequency(word) // 10}"
+    found = [f"known {kind.name}" for kind in Kind if kinds & kind] or ["known as nothing"]
+    return (*found, f"frequency {knowledge.frequency(word) // 10}")
 
 
 def _strangeness(word: str, held: Mapping[str, Held]) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Sighting(NamedTuple):
     cues: frozenset[str]
 
 
-MAX_SIGHTINGS: Final = 50
+MAX_SIGHTINGS: Final = 30
 """Places that a candidate keeps of one surface."""
 
 
@@ -69,6 +69,9 @@ _WHOLE = frozenset(
 _SENTENCE: Final = re.compile(r"\s*\w[\w'-]*[,.:]?(?:\s+[(\"'`]?\w[\w'-]*[\"'`)]?[,.:;?!]?){5,}\s*")
 """Words with nothing but spaces and stops between them: text, of which a hunk lacks the start."""
 
+_DRAWN: Final = re.compile(r"(?:^|/)\.changeset/[a-z]+-[a-z]+-[a-z]+\.md$")
+"""Files that a release tool names by three words drawn by lot."""
+
 _CHUNK: Final = 20_000  # spans about which the base is asked at once
 _MAX_LINE: Final = 20_000  # characters; what reads files hands on longer lines in pieces
 _MAX_WORDS: Final = 6
@@ -90,20 +93,27 @@ def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]
     """The candidates of a change, unweighed."""
     found: dict[str, Candidate] = {}
     held: dict[str, bool] = {}
+    cores: dict[tuple[Form, str], tuple[tuple[str, ...], ...]] = {}
     stream = (one for artifact in artifacts for one in _spans(artifact))
     while chunk := list(islice(stream, _CHUNK)):
         asked = {w for one in chunk for w in one.span.words if w not in held}
         answer = holdings(asked)
         held.update((word, word in answer) for word in asked)
         for one in chunk:
-            _note(one, held, found)
+            seen = one.span.form, one.span.text
+            if seen not in cores:
+                cores[seen] = tuple(_cores(one.span, held))
+            if cores[seen]:
+                _note(one, cores[seen], found)
+        if len(cores) > _CHUNK:
+            cores.clear()
     return list(found.values())
 
 
-def _note(one: _Found, held: Mapping[str, bool], found: dict[str, Candidate]) -> None:
+def _note(one: _Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candidate]) -> None:
     """Add what *one* shows to the candidates."""
     sighting = None
-    for core in _cores(one.span, held):
+    for core in cores:
         key = "".join(core)
         if len(key) < 2 or key.isdigit():
             continue
@@ -132,6 +142,8 @@ def _sighting(one: _Found) -> Sighting:
 
 def _spans(artifact: Artifact) -> Iterator[_Found]:
     """Every span of *artifact* that may be a name."""
+    if artifact.surface is Surface.PATH and _DRAWN.search(artifact.path):
+        return
     reader = Reader(syntax_of(artifact.path)) if artifact.surface.in_file else None
     last = 0
     for number, text in artifact.lines:
@@ -141,15 +153,8 @@ def _spans(artifact: Artifact) -> Iterator[_Found]:
         for at in range(0, len(text), _MAX_LINE):
             line = text[at : at + _MAX_LINE]
             for surface, span, region in _of_line(line, artifact.surface, reader):
-                if span.words and not _says_nothing(span):
+                if span.words:
                     yield _Found(span, surface, artifact.path, number, line, region)
-
-
-def _says_nothing(span: Span) -> bool:
-    """Whether *span* is one ordinary word in lower case, outside of code."""
-    if len(span.words) > 1 or span.form not in {Form.WORD, Form.MEMBER}:
-        return False
-    return not span.text[:1].isupper() and shape.plain(span.words[0])
 
 
 def _of_line(
@@ -210,11 +215,17 @@ def _cores(span: Span, held: Mapping[str, bool]) -> Iterator[tuple[str, ...]]:
             yield words
     elif len(words) > 1:
         yield from _inner(spans.parts_of(span.text), held, span.form)
-    elif span.form is Form.IDENTIFIER:
-        if words[0] not in shape.AFFIXES:
-            yield words
-    elif _strange(words[0], held) or span.text[:1].isupper() or not shape.plain(words[0]):
+    elif not _is_ordinary(words[0], held, span.form):
         yield words
+
+
+def _is_ordinary(word: str, held: Mapping[str, bool], form: Form) -> bool:
+    """Whether one word can name nobody here: the trade's or grammar's, or an ordinary one in code
+    that the base has, too.
+    """
+    if form is Form.IDENTIFIER:
+        return word in shape.AFFIXES or (held[word] and shape.plain(word))
+    return word in grammar.FUNCTION_WORDS
 
 
 def _strange(word: str, held: Mapping[str, bool]) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
+from orgguard_mcp.detect import shape
 from orgguard_mcp.detect.grammar import AGENTIVE, FUNCTION_WORDS, SUBORDINATORS
 from orgguard_mcp.detect.spans import Form, Span, span
 
@@ -85,7 +87,8 @@ def script_runs(text: str) -> int:
 def identifiers(text: str, offset: int, line: str) -> Iterator[Span]:
     """Every identifier of *text* with its words (`AcmeClient`: acme, client)."""
     for match in _IDENTIFIER.finditer(text):
-        yield span(Form.IDENTIFIER, line, offset + match.start(), offset + match.end())
+        if match[0] not in shape.AFFIXES:
+            yield span(Form.IDENTIFIER, line, offset + match.start(), offset + match.end())
 
 
 def prose(text: str, offset: int, line: str) -> Iterator[Span]:
@@ -110,9 +113,17 @@ def prose(text: str, offset: int, line: str) -> Iterator[Span]:
             yield from _phrase(tokens[at:end], line)
         form = Form.MEMBER if end > at + 1 else Form.WORD
         for token in tokens[at:end]:
-            if token.text.casefold() not in _CALENDAR:
+            if not _says_nothing(token.text):
                 yield span(form, line, token.start, token.end)
         at = end
+
+
+@lru_cache(maxsize=1 << 14)
+def _says_nothing(word: str) -> bool:
+    """Whether *word* can be no name where it stands: a month, or an ordinary word in lower case,
+    as most of any text is.
+    """
+    return word.casefold() in _CALENDAR or (word.islower() and shape.plain(word))
 
 
 def opening(line: str, start: int) -> bool:

@@ -49,7 +49,8 @@ AFFIXES: Final = frozenset(
     " img svg png spec specs snapshot driver sdk app apps bot bucket region zone cluster node limit"
     " limits timeout retry retries batch size interval delay rate header headers body query cmd"
     " command main class function method interface struct enum impl trait def func fn const var"
-    " let static final void return yield issue ticket bug patch release notes migration github workflows workflow"
+    " let static final void return yield issue ticket bug patch release notes migration"
+    " github workflows workflow"
     " change changes".split()
 )
 """Words of the trade that stand beside a name in an identifier or file name."""

@@ -70,6 +70,7 @@ def span(form: Form, line: str, start: int, end: int) -> Span:
     return Span(form, text, start, end, words_of(text))
 
 
+@lru_cache(maxsize=1 << 15)
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a short text in lower case, each run cut at its inner boundaries."""
     return tuple(part.word for part in parts_of(text))

@@ -15,7 +15,7 @@ from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
 from orgguard_mcp.model import FileClass
 
-_INTERFACE_WORDS: Final = (
+INTERFACE_WORDS: Final = (
     # What user interfaces and their comments say most, in Chinese, Japanese and Korean.
     "设置 错误 使用 文件 用户 数据 配置 名称 类型 参数 返回 默认 失败"
     " 成功 删除 添加 更新 登录 密码 时间"
@@ -28,13 +28,16 @@ _ENOUGH_WORDS: Final = 3
 """So many of them show that the base writes that script itself."""
 
 _NEARLY: Final = 0.5
-_Place = tuple[str, str, int]
+_MAX_PARTS: Final = 12
+_Place = tuple[str, str, int, str]
+_Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """A name that the change may bring in: as best written there (`text`), how surely it is an
-    organisation's (`score`, 0..1), what speaks for that (`why`), and all its places.
+    organisation's (`score`, 0..1), what speaks for that (`why`; empty below `PEDANTIC`), and all
+    its places.
     """
 
     candidate: Candidate
@@ -65,10 +68,13 @@ def weigh(
     scene = scene_of(candidates, holdings, file_class.__getitem__)
     for candidate in candidates:
         candidate.score = shipped.score(features(candidate, scene))
-    return [
-        _weighed(group, reason(features(group[0], scene), shipped.of))
-        for group in merged(candidates)
-    ]
+
+    def why(best: Candidate) -> str:
+        """What nobody is told need not be found out."""
+        told = best.score >= shipped.pedantic
+        return reason(features(best, scene), shipped.of) if told else ""
+
+    return [_weighed(group, why(group[0])) for group in merged(candidates)]
 
 
 def scene_of(
@@ -76,7 +82,7 @@ def scene_of(
 ) -> Scene:
     """What is known of the change as a whole; the base is asked once for all that is needed."""
     keys = {key for c in candidates for key in (*c.words, c.key)}
-    held: dict[str, Held] = dict(holdings({*keys, *_INTERFACE_WORDS}))
+    held: dict[str, Held] = dict(holdings({*keys, *INTERFACE_WORDS}))
     odd = {
         word for c in candidates for word in c.words if word not in held and not shape.plain(word)
     }
@@ -85,7 +91,7 @@ def scene_of(
         held,
         file_class,
         script_crowd=sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates),
-        writes_script=sum(word in held for word in _INTERFACE_WORDS) >= _ENOUGH_WORDS,
+        writes_script=sum(word in held for word in INTERFACE_WORDS) >= _ENOUGH_WORDS,
     )
 
 
@@ -97,7 +103,8 @@ class _Groups:
 
     def __init__(self) -> None:
         self.groups: list[list[Candidate]] = []
-        self._by_word: dict[str, list[int]] = {}
+        self._by_words: dict[_Words, int] = {}
+        self._by_part: dict[_Words, int] = {}
         self._spots: dict[_Place, list[tuple[int, int, int]]] = {}
 
     def add(self, candidate: Candidate) -> None:
@@ -108,18 +115,18 @@ class _Groups:
             return
         number = len(self.groups)
         self.groups.append([candidate])
-        for word in set(candidate.words):
-            self._by_word.setdefault(word, []).append(number)
+        self._by_words.setdefault(candidate.words, number)
+        for part in _parts(candidate.words):
+            self._by_part.setdefault(part, number)
         for place, start, end in map(_spot, candidate.sightings):
             self._spots.setdefault(place, []).append((start, end, number))
 
     def _home(self, candidate: Candidate) -> int | None:
         """The group that *candidate* is part of, is a longer form of, or stands in the place of."""
-        for word in candidate.words:
-            for number in self._by_word.get(word, ()):
-                if _nested(candidate.words, self.groups[number][0].words):
-                    return number
-        return self._covering(candidate)
+        homes = [self._by_words[part] for part in _parts(candidate.words) if part in self._by_words]
+        if candidate.words in self._by_part:
+            homes.append(self._by_part[candidate.words])
+        return min(homes) if homes else self._covering(candidate)
 
     def _covering(self, candidate: Candidate) -> int | None:
         home = None
@@ -141,16 +148,18 @@ def merged(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     return groups.groups
 
 
-def _nested(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether the words of one stand in the other in their order."""
-    short, long = sorted((one, other), key=len)
-    size = len(short)
-    return any(long[at : at + size] == short for at in range(len(long) - size + 1))
+def _parts(words: _Words) -> list[_Words]:
+    """*words*, and every run of them that stand side by side; of many, the whole alone."""
+    if len(words) > _MAX_PARTS:
+        return [words]
+    size = len(words)
+    return [words[at:end] for at in range(size) for end in range(at + 1, size + 1)]
 
 
 def _spot(sighting: Sighting) -> tuple[_Place, int, int]:
     where = sighting.location
-    return (where.surface.value, where.path, where.line), sighting.span.start, sighting.span.end
+    place = (where.surface.value, where.path, where.line, where.text)
+    return place, sighting.span.start, sighting.span.end
 
 
 def face(group: Sequence[Candidate]) -> Candidate:
