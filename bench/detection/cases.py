@@ -18,7 +18,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from records import Case, Line
 
 from orgguard_mcp import fileclass, mentions
 from orgguard_mcp.detect import shape
@@ -26,24 +28,10 @@ from orgguard_mcp.detect.weigh import INTERFACE_WORDS
 from orgguard_mcp.names import WORD, fold, parts
 from orgguard_mcp.uses import uses
 
-Line = tuple[int, str]
 KINDS = {"pos": "labels", "neg": "negatives", "inj": "injections", "col": "collisions"}
 MAX_BLOB, MAX_READ, MAX_JOIN = 2 << 20, 300_000, 5
 WINDOWS, WINDOW, MAX_ADDED = 3, 8, 1000
 HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-
-
-class Case(NamedTuple):
-    """One change: the benchmark's row, what it adds, and `facts`, what the base holds by key."""
-
-    row: dict[str, Any]
-    files: list[tuple[str, list[Line]]]
-    paths: list[str]
-    message: list[Line]
-    pull_request: list[Line]
-    branch: str
-    base: str
-    facts: dict[str, tuple[int, ...]]
 
 
 def git(directory: Path | str, *arguments: str) -> bytes:

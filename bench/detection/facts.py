@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import leaks
-from cases import Case, blobs, keys_of, said, tree
+from cases import blobs, keys_of, said, tree
+from records import Case, Reading, Row
 
 from orgguard_mcp import fileclass
 from orgguard_mcp.detect.features import features
@@ -27,25 +28,6 @@ LEAKS = 90
 
 MAX_HOST = 40_000  # characters of a file into whose commit a leak is put
 MAX_KEPT = 12
-
-
-class Row(NamedTuple):
-    """A candidate: its facts, the indexes of the names that it shows, and itself."""
-
-    facts: frozenset[str]
-    shows: list[int]
-    candidate: Candidate
-
-
-class Reading(NamedTuple):
-    """A case or a leak: what it is, the names that it brings in, and its candidates."""
-
-    id: str
-    kind: str
-    repo: str
-    template: str
-    names: list[dict[str, Any]]
-    rows: list[Row]
 
 
 def artifacts(case: Case) -> Iterator[Artifact]:
