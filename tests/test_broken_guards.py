@@ -220,7 +220,9 @@ def test_a_worktree_is_skipped_in_silence(tmp_path: Path, change_of: str) -> Non
         side.git("commit", "-q", "-m", "Add notes")
     decide(repo, COINED_TOO, Answer.GRANT)
     done = scan(side, *([] if change_of == "committed" else [change_of]))
-    assert (done.code, done.names) == (1, {LOWER})
+    assert done.code == 1
+    assert LOWER in done.names
+    assert COINED_TOO.lower() not in done.names
     assert done.document["consented"] == 1, "humans' answers are those of the main working tree"
 
 
@@ -480,7 +482,6 @@ def test_the_scanner_exempts_itself(tmp_path: Path) -> None:
     assert {at.path for at in done.places(COINED)} == set(paths)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a script without an extension is read as no language")
 @pytest.mark.parametrize("path", ["scripts/run", ".git-hooks/pre-commit"])
 def test_a_script_without_an_extension_is_exempt(tmp_path: Path, path: str) -> None:
     """The same, for the hooks that call the guard: files that only their first line tells of."""
@@ -583,6 +584,7 @@ ORDINARY_CHANGE: dict[str, Files] = {
 
 NOISY = {
     "code": "BUG: words of the trade that this small base lacks are found",
+    "docs": "BUG: acronyms joined by `and` are found, and a family name alone",
     "lockfile": "BUG: the lock file's own name is found",
     "workflow": "BUG: `.github` and `ubuntu-latest` are found",
 }
