@@ -126,7 +126,7 @@ class Change:
         if self._sources.text_alone:
             reason = "not asked for: only the given text was"
         if not given or given[0] is not surface:
-            self._tally.skip(surface, surface.value.replace("-", " "), reason)
+            self._tally.skip(surface, surface.value.replace("-", " "), reason, absent=True)
 
     # --- each surface -------------------------------------------------------------------------
 
@@ -244,11 +244,11 @@ class _Tally:
             self._scanned[artifact.surface] = self._scanned.get(artifact.surface, 0) + 1
         self._last = this
 
-    def skip(self, surface: Surface, what: str, reason: str) -> None:
+    def skip(self, surface: Surface, what: str, reason: str, *, absent: bool = False) -> None:
         """Note that *what* of *surface* was not scanned."""
         seen = self._reasons[surface, reason] = self._reasons.get((surface, reason), 0) + 1
         if seen <= MAX_SKIPPED:
-            self._skipped[surface].append(Skipped(what, reason))
+            self._skipped[surface].append(Skipped(what, reason, absent))
 
     def finish(self) -> None:
         """Note that all was read."""

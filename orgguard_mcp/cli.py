@@ -15,13 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orgguard_mcp.errors import OrgGuardError
+from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, OrgGuardError
 
 if TYPE_CHECKING:
     from orgguard_mcp.guard import Guard
     from orgguard_mcp.model import Surface
-
-CLEAN, FINDINGS, USAGE, UNCHECKED = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,28 +10,22 @@ from pathlib import Path
 
 from orgguard_mcp.change import Sources
 from orgguard_mcp.display import plural
-from orgguard_mcp.errors import UsageError
+from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, UsageError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.lines import readable
 from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
+from orgguard_mcp.progress import Progress
 from orgguard_mcp.report import FORMATS, Options, job_summary
 from orgguard_mcp.scan import scan
 
-CLEAN, FINDINGS, UNCHECKED = 0, 1, 3
-
 SPEAKS_TO_PEOPLE = frozenset({"human", "github"})
 """Formats that a reader sees as they come; beside the others the report for people is printed."""
-
-NOT_THERE = ("no ", "not asked for", "the event has none", "HEAD is detached", "the repository has")
-"""How the reasons begin with which a surface was not there to scan, rather than passed over."""
 
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD})
 
 
 def run(options: argparse.Namespace) -> int:
     """Scan as *options* say, print the report and return the exit code."""
-    from orgguard_mcp.progress import Progress
-
     sources = _sources(options)
     with Guard(options.repo or ".", options.base, options.head) as guard:
         guard.alone = options.dry_run
@@ -100,8 +94,7 @@ def _reveal(options: argparse.Namespace) -> bool:
 
 def _passed_over(report: Report) -> bool:
     """Whether something was there that could not be scanned."""
-    reasons = (skipped.reason for row in report.coverage for skipped in row.skipped)
-    return any(not reason.startswith(NOT_THERE) for reason in reasons)
+    return any(not skipped.absent for row in report.coverage for skipped in row.skipped)
 
 
 def _ask(guard: Guard, report: Report) -> int:
@@ -113,15 +106,9 @@ def _ask(guard: Guard, report: Report) -> int:
 
 
 def _asks(finding: Finding) -> list[Ask]:
-    asker = Asker("orgguard scan")
+    now, asker = time.time(), Asker("orgguard scan")
     return [
-        Ask(
-            _where(at.surface, at.path, at.line),
-            at.text.strip(),
-            "found by a scan",
-            asker,
-            time.time(),
-        )
+        Ask(_where(at.surface, at.path, at.line), at.text.strip(), "found by a scan", asker, now)
         for at in finding.locations[:20]
     ]
 

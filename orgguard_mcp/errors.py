@@ -6,6 +6,9 @@ Exit codes are one scale for every door: 0 clean, 1 findings, 2 usage or configu
 
 from __future__ import annotations
 
+CLEAN, FINDINGS, USAGE, UNCHECKED = 0, 1, 2, 3
+"""The exit codes."""
+
 
 class OrgGuardError(Exception):
     """Something was not done.
@@ -14,7 +17,7 @@ class OrgGuardError(Exception):
     next. None of them may hold a name that was asked about: errors reach logs.
     """
 
-    exit_code = 3
+    exit_code = UNCHECKED
 
     def __init__(self, message: str, *, cause: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -34,7 +37,7 @@ class OrgGuardError(Exception):
 class UsageError(OrgGuardError):
     """The call cannot be understood; nothing was looked at."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class InvalidNameError(UsageError):

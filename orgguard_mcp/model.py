@@ -255,10 +255,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was not scanned, and why."""
+    """Something that was not scanned, and why; `absent` when it was not there to scan at all."""
 
     what: str
     reason: str
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

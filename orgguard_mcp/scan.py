@@ -24,7 +24,6 @@ from orgguard_mcp.model import (
     Basis,
     Confidence,
     Effect,
-    FileClass,
     Finding,
     Level,
     Location,
@@ -51,11 +50,8 @@ def scan(
     reporting = level or guard.policy.level
     change = read_change(guard.repository, guard.base, sources)
     reading = _Reading(progress)
-    weighed = weigh(
-        gather(reading.artifacts(change), guard.holdings),
-        guard.holdings,
-        _Classes(guard.classify),
-    )
+    candidates = gather(reading.artifacts(change), guard.holdings)
+    weighed = weigh(candidates, guard.holdings, guard.classify)
     floor = PEDANTIC() if reporting is Level.PEDANTIC else REGULAR()
     judged = _judged(guard, weighed, floor, reading)
     findings = [finding for finding, _ in judged if finding]
@@ -67,18 +63,6 @@ def scan(
         suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
         consented=sum(basis is Basis.CONSENTED for _, basis in judged),
     )
-
-
-class _Classes(dict[str, FileClass]):
-    """The class of each path, asked for as it is needed."""
-
-    def __init__(self, classify: Callable[[str], FileClass]) -> None:
-        super().__init__()
-        self._classify = classify
-
-    def __missing__(self, path: str) -> FileClass:
-        self[path] = found = self._classify(path)
-        return found
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -130,13 +114,16 @@ def _judged(
     told = guard.told()
     judged: list[tuple[Finding | None, Basis | None]] = []
     for one in weighed:
-        if one.score < floor and names.canonicalise(one.text) not in told:
+        spoken_on = names.canonicalise(one.text) in told
+        if one.score < floor and not spoken_on:
             continue
         try:
-            name = names.parse(one.text)
+            verdict = guard.check(one.text)
         except InvalidNameError:
             continue
-        verdict, locations = _verdict(guard, name.surface, one, reading)
+        locations = _written_places(one, reading)
+        if spoken_on:
+            verdict, locations = _narrowed(guard, verdict, locations)
         if verdict.effect is Effect.ALLOW:
             judged.append((None, verdict.basis))
         elif one.score >= floor or verdict.basis not in {Basis.UNKNOWN, Basis.COMMON_WORD}:
@@ -144,18 +131,20 @@ def _judged(
     return judged
 
 
-def _verdict(
-    guard: Guard, surface: str, one: Weighed, reading: _Reading
+def _written_places(one: Weighed, reading: _Reading) -> tuple[Location, ...]:
+    return tuple(dict.fromkeys(reading.written(sighting.location) for sighting in one.sightings))
+
+
+def _narrowed(
+    guard: Guard, verdict: Verdict, locations: tuple[Location, ...]
 ) -> tuple[Verdict, tuple[Location, ...]]:
-    """The verdict on a name, and the places that it is about: a grant may hold in some only."""
-    locations = tuple(
-        dict.fromkeys(reading.written(sighting.location) for sighting in one.sightings)
-    )
-    verdict = guard.check(surface)
+    """*verdict* and the places that it is about, when a human spoke on the name: a grant may hold
+    in some files only.
+    """
     if verdict.effect is Effect.ALLOW or verdict.basis is Basis.REFUSED:
         return verdict, locations
     by_path = {
-        path: guard.check(surface, path)
+        path: guard.check(verdict.name.surface, path)
         for path in dict.fromkeys(loc.path for loc in locations if _in_tree(loc.surface))
     }
     held = {path for path, said in by_path.items() if said.effect is Effect.ALLOW}

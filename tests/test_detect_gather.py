@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgguard_mcp.detect.gather import MAX_SIGHTINGS, Candidate, Held, gather
-from orgguard_mcp.model import Artifact, Surface
+from orgguard_mcp.detect.gather import MAX_SIGHTINGS, Candidate, gather
+from orgguard_mcp.model import Artifact, Held, Surface
 from tests.names import ACCENTED, COINED, DIGITS, TWO_WORDS
 
 _LOW = COINED.lower()

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgguard_mcp.detect import weights
-from orgguard_mcp.detect.gather import Held, Holdings, gather
+from orgguard_mcp.detect.gather import Holdings, gather
 from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, weigh
 from orgguard_mcp.detect.weights import Weights
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.fileclass import by_path
 from orgguard_mcp.lines import surface_of
-from orgguard_mcp.model import Artifact, Surface
+from orgguard_mcp.model import Artifact, Held, Surface
 from tests.names import ACCENTED, COINED, COINED_TOO, THIRD, TWO_WORDS
 
 _LOW = COINED.lower()
@@ -37,7 +37,7 @@ _NEW = _base()
 
 def _weighed(*artifacts: Artifact, base: Holdings = _NEW) -> list[Weighed]:
     classes = {a.path: by_path(a.path) for a in artifacts if a.surface.in_file}
-    return weigh(gather(artifacts, base), base, classes)
+    return weigh(gather(artifacts, base), base, classes.__getitem__)
 
 
 def _line(text: str, path: str = "src/a.py", number: int = 7) -> Artifact:

@@ -18,10 +18,10 @@ from records import Case, Reading, Row
 
 from orgguard_mcp import fileclass
 from orgguard_mcp.detect.features import features
-from orgguard_mcp.detect.gather import Candidate, Held, Holdings, Sighting, gather
+from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting, gather
 from orgguard_mcp.detect.weigh import best_text, scene_of
 from orgguard_mcp.lines import surface_of
-from orgguard_mcp.model import Artifact, Surface
+from orgguard_mcp.model import Artifact, Held, Surface
 
 LEAKS = 90
 """Synthetic leaks a repository."""

@@ -12,11 +12,12 @@ from typing import Final, NamedTuple
 
 from orgguard_mcp import knowledge
 from orgguard_mcp.detect import shape
-from orgguard_mcp.detect.gather import NOTHING, Candidate, Held, Sighting
+from orgguard_mcp.detect.gather import Candidate, Sighting
 from orgguard_mcp.detect.grammar import FUNCTION_WORDS
 from orgguard_mcp.detect.spans import Form
+from orgguard_mcp.fileclass import PROVIDER_DIRS
 from orgguard_mcp.knowledge import Kind
-from orgguard_mcp.model import FileClass, Surface
+from orgguard_mcp.model import NOTHING, FileClass, Held, Surface
 
 
 class Scene(NamedTuple):
@@ -304,7 +305,7 @@ def _path(candidate: Candidate, sighting: Sighting) -> Iterator[str]:
             yield "in a numbered file"
     else:
         yield "names a folder"
-    if not shape.PROVIDER_DIRS.isdisjoint(folder.casefold() for folder in folders):
+    if not PROVIDER_DIRS.isdisjoint(folder.casefold() for folder in folders):
         yield "among providers"
 
 

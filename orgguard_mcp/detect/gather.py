@@ -17,9 +17,7 @@ from orgguard_mcp.detect import grammar, locators, prose, shape, spans
 from orgguard_mcp.detect.cues import cues
 from orgguard_mcp.detect.regions import Reader, Region, syntax_of
 from orgguard_mcp.detect.spans import Form, Part, Span
-from orgguard_mcp.model import NOTHING as NOTHING
-from orgguard_mcp.model import Artifact, Location, Surface
-from orgguard_mcp.model import Held as Held
+from orgguard_mcp.model import Artifact, Held, Location, Surface
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
 """The base's answer for many keys at once; a key that it lacks may be missing."""

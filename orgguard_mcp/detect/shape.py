@@ -55,13 +55,6 @@ AFFIXES: Final = frozenset(
 )
 """Words of the trade that stand beside a name in an identifier or file name."""
 
-PROVIDER_DIRS: Final = frozenset(
-    "providers provider integrations integration llms connectors connector vendors partners"
-    " customers adopters brands merchants exchanges carriers retailers suppliers marketplaces"
-    " sources destinations payment_gateways search_providers banks".split()
-)
-"""Directories whose entries are named after organisations."""
-
 PLACEHOLDERS: Final = frozenset(
     "foo bar baz qux quux test tests testing dummy fake mock sample example demo hello lorem ipsum"
     " blah asdf abc xyz aaa bbb my some".split()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from orgguard_mcp.detect import shape, spans, weights
 from orgguard_mcp.detect.features import Scene, features
-from orgguard_mcp.detect.gather import Candidate, Held, Holdings, Sighting
+from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
-from orgguard_mcp.model import FileClass
+from orgguard_mcp.model import FileClass, Held
 
 INTERFACE_WORDS: Final = (
     # What user interfaces and their comments say most, in Chinese, Japanese and Korean.
@@ -58,14 +58,14 @@ def PEDANTIC() -> float:  # noqa: N802
 
 
 def weigh(
-    candidates: Sequence[Candidate], holdings: Holdings, file_class: Mapping[str, FileClass]
+    candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
 ) -> list[Weighed]:
     """The names among *candidates*, the surest first, whatever their score.
 
     Candidates that are parts of each other, or stand in the same places, are one name.
     """
     shipped = weights.shipped()
-    scene = scene_of(candidates, holdings, file_class.__getitem__)
+    scene = scene_of(candidates, holdings, file_class)
     for candidate in candidates:
         candidate.score = shipped.score(features(candidate, scene))
 
