@@ -10,15 +10,15 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, OrgGuardError
+from orgguard_mcp.console import say
+from orgguard_mcp.errors import UNCHECKED, OrgGuardError
 
 if TYPE_CHECKING:
-    from orgguard_mcp.guard import Guard
     from orgguard_mcp.model import Surface
 
 
@@ -29,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        return _run(options)
     except OrgGuardError as error:
         _say_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted: nothing was decided")
+        say("interrupted: nothing was decided")
         return UNCHECKED
     except BrokenPipeError:
         # The reader of our output has gone; keep Python from complaining about it at exit.
@@ -59,34 +59,38 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], text: str
-    ) -> argparse.ArgumentParser:
+    def command(name: str, run: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--repo", metavar="DIR", help="the repository (default: this directory)")
         added.set_defaults(run=run)
         return added
 
-    check = command("check", _check, "Say whether names may be written, and why.")
+    check = command("check", "check.run", "Say whether names may be written, and why.")
     check.add_argument("names", nargs="+", metavar="NAME")
     check.add_argument("--format", choices=("human", "json"), default="human")
-    _scan_arguments(command("scan", _scan, "Find the names that a change would publish."))
-    server = command("serve", _serve, "Serve check_name and request_consent over MCP (stdio).")
+    _scan_arguments(command("scan", "scan.run", "Find the names that a change would publish."))
+    server = command("serve", "serve.run", "Serve check_name and request_consent over MCP (stdio).")
     server.add_argument("--dry-run", action="store_true", help="ask and store nothing")
     server.add_argument(
         "--hold", type=float, metavar="SECONDS", help="how long a request waits for the human"
     )
-    review = command("review", _review, "Answer agents' questions, as they arrive.")
+    review = command("review", "queue.review", "Answer agents' questions, as they arrive.")
     review.add_argument("--no-wait", action="store_true", help="leave when none is left")
-    pending = command("pending", _pending, "List the questions that wait for an answer.")
-    log = command("log", _log, "List the decisions, oldest first.")
-    withdraw = command("withdraw", _withdraw, "Withdraw what was decided on a name.")
+    pending = command("pending", "queue.pending", "List the questions that wait for an answer.")
+    log = command("log", "queue.log", "List the decisions, oldest first.")
+    withdraw = command("withdraw", "queue.withdraw", "Withdraw what was decided on a name.")
     withdraw.add_argument("name", metavar="NAME")
     for added in (check, server, review, pending, log, withdraw):
         added.add_argument("--base", metavar="REF", help="the reference to compare with")
     for added in (pending, log):
         added.add_argument("--reveal", action="store_true", help="show names outside a terminal")
     return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Import the command's module of `commands` and call the function that `run` names."""
+    module, _, function = options.run.partition(".")
+    return int(getattr(import_module(f"orgguard_mcp.commands.{module}"), function)(options))
 
 
 def _scan_arguments(scan: argparse.ArgumentParser) -> None:
@@ -136,134 +140,6 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-# --- commands -----------------------------------------------------------------------------------
-
-
-def _guard(options: argparse.Namespace) -> Guard:
-    from orgguard_mcp.guard import Guard
-
-    return Guard(options.repo or ".", options.base)
-
-
-def _check(options: argparse.Namespace) -> int:
-    from orgguard_mcp import names
-    from orgguard_mcp.model import Effect
-    from orgguard_mcp.progress import Progress
-    from orgguard_mcp.report.verdicts import FORMATS
-
-    for surface in options.names:
-        names.parse(surface)  # all names are readable before any work is done
-    with _guard(options) as guard:
-        with Progress(sys.stderr) as progress:
-            guard.prepare(progress.of("Reading the base", "files"))
-        verdicts = [guard.check(surface) for surface in options.names]
-    sys.stdout.write(FORMATS[options.format](verdicts))
-    sys.stdout.flush()
-    return CLEAN if all(v.effect is Effect.ALLOW for v in verdicts) else FINDINGS
-
-
-def _scan(options: argparse.Namespace) -> int:
-    from orgguard_mcp import door
-
-    return door.run(options)
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from orgguard_mcp import server
-
-    return server.run(options.repo, options.base, dry_run=options.dry_run, hold=options.hold)
-
-
-def _review(options: argparse.Namespace) -> int:
-    from orgguard_mcp.progress import Progress
-    from orgguard_mcp.review import Review, Terminal
-
-    terminal = Terminal()
-    with _guard(options) as guard:
-        session = Review(guard, terminal, wait=not options.no_wait)
-        with Progress(sys.stderr) as progress:
-            guard.prepare(progress.of("Reading the base", "files"))
-        session.run()
-    return CLEAN
-
-
-def _pending(options: argparse.Namespace) -> int:
-    import time
-
-    from orgguard_mcp.display import ago, plural, visible
-
-    with _guard(options) as guard:
-        requests = guard.ledger.pending()
-    now = time.time()
-    for request in requests:
-        shown = "(name hidden)"
-        if _may_reveal(options):  # places may hold the name, too
-            places = ", ".join(visible(ask.where, 60) for ask in request.asks[:3])
-            shown = f"{visible(request.name.surface)}  {places}"
-        _out(f"{request.id}  {ago(request.created_at, now):<10}  {shown}")
-    waiting = plural(len(requests), "question")
-    _say(f"{waiting} waiting; answer with `orgguard review`" if requests else "no question waiting")
-    return CLEAN
-
-
-def _log(options: argparse.Namespace) -> int:
-    from datetime import UTC, datetime
-
-    from orgguard_mcp.display import visible
-
-    with _guard(options) as guard:
-        decisions = guard.ledger.decisions()
-        names = {d.request_id: guard.ledger.request(d.request_id).name.surface for d in decisions}
-    for decision in decisions:
-        when = datetime.fromtimestamp(decision.decided_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        by = f"{visible(decision.decided_by, 40)} ({decision.channel})"
-        shown = "(name hidden)"
-        if _may_reveal(options):  # scopes and reasons may hold the name, too
-            scope = f"  {visible(str(decision.scope))}" if decision.answer == "grant" else ""
-            told = f'  "{visible(decision.reason)}"' if decision.reason else ""
-            shown = f"{visible(names[decision.request_id])}{scope}{told}"
-        _out(f"{when}  {decision.request_id}  {decision.answer:<8}  by {by}  {shown}")
-    return CLEAN
-
-
-def _withdraw(options: argparse.Namespace) -> int:
-    from orgguard_mcp import agents
-    from orgguard_mcp.display import visible
-    from orgguard_mcp.model import Answer
-    from orgguard_mcp.review import CHANNEL, Terminal
-
-    Terminal()  # an answer, like any other: from an interactive terminal only
-    agents.refuse_agents()
-    with _guard(options) as guard:
-        decided = guard.decided(options.name)
-        agents.refuse_asker(decided)
-        for request in decided:
-            guard.decide(request, Answer.WITHDRAW, channel=CHANNEL)
-    name = visible(options.name)
-    if not decided:
-        _say(f"nothing was withdrawn: no decision on {name} is in force")
-        return FINDINGS
-    _out(f"Withdrawn. {name} is undecided again.")
-    return CLEAN
-
-
-# --- output ---------------------------------------------------------------------------------------
-
-
-def _may_reveal(options: argparse.Namespace) -> bool:
-    """Undecided and refused names are for the user's own eyes: not for pipes and CI logs."""
-    return options.reveal or sys.stdout.isatty()
-
-
-def _out(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):
-        sys.stderr.write(text + "\n")
-
-
 def _say_crash(error: Exception) -> None:
     """Say that and where this program failed; not the error's own words: they may hold a name."""
     at = error.__traceback__
@@ -282,7 +158,7 @@ def _say_crash(error: Exception) -> None:
 def _say_error(error: OrgGuardError) -> None:
     from orgguard_mcp.display import visible  # causes quote git, file names and policy
 
-    _say("\n".join(visible(line, 1000) for line in error.lines()))
+    say("\n".join(visible(line, 1000) for line in error.lines()))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orgguard_mcp.model import Answer, Basis, Decision
+from orgguard_mcp.model import Answer, Basis, Decision, Place
 
 TRANSITIONS: dict[Answer | None, frozenset[Answer]] = {
     None: frozenset({Answer.GRANT, Answer.REFUSE}),
@@ -30,6 +30,10 @@ class Standing:
     decision: Decision | None = None
 
 
+NONE = Standing(None)
+"""Nobody decided anything."""
+
+
 def may_follow(last: Answer | None, new: Answer) -> bool:
     """Whether *new* is a valid next decision on a request whose last one is *last*."""
     return new in TRANSITIONS[last]
@@ -47,8 +51,8 @@ def in_force(decisions: Iterable[Decision]) -> list[Decision]:
     return [decision for request_id, decision in first.items() if request_id not in ended]
 
 
-def standing(decisions: Iterable[Decision], path: str | None) -> Standing:
-    """What *decisions* on one key say about writing it at *path* (None: the place is not known).
+def standing(decisions: Iterable[Decision], place: Place) -> Standing:
+    """What *decisions* on one key say about writing it at *place*.
 
     A refusal outweighs a grant: it is the later doubt of somebody, and asking again is cheap.
     """
@@ -57,6 +61,6 @@ def standing(decisions: Iterable[Decision], path: str | None) -> Standing:
         if decision.answer is Answer.REFUSE:
             return Standing(Basis.REFUSED, decision)
     for decision in reversed(valid):
-        if decision.scope.covers(path):
+        if decision.scope.covers(place):
             return Standing(Basis.CONSENTED, decision)
     return Standing(None)

@@ -26,6 +26,7 @@ from orgguard_mcp.model import (
     Decision,
     FileClass,
     Held,
+    Place,
     Request,
     Scope,
     Sightings,
@@ -53,7 +54,8 @@ class Guard:
 
     Raises `OrgGuardError` and its kinds from every method: a door that gets one lets nothing
     through. Methods may be called from several threads. With `alone` set the base alone speaks:
-    what humans decided on this machine does not count, just as CI does not know of it.
+    what humans decided on this machine does not count, just as CI does not know of it. `branch` is
+    the change's, where that is another than the checked-out one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Guard:
         self._ref = base
         self._head = head
         self.alone = False
+        self.branch = ""
         self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
         self._preparing = threading.Lock()
         try:
@@ -162,7 +165,7 @@ class Guard:
     def _decided(self, view: View, name: Name, path: str | None, seen: Sightings) -> Verdict:
         """The verdict on a name that the base does not establish."""
         decisions = self.ledger.decisions(name.key) if self._has_ledger() else []
-        said = consent.standing(decisions, path)
+        said = consent.standing(decisions, self._place(path)) if decisions else consent.NONE
         if said.basis and said.decision:
             why = _decision_why(said.decision)
             return _verdict(view.base, name, said.basis, why, seen, said.decision)
@@ -174,6 +177,10 @@ class Guard:
             why += f"; a human allowed it only {grants[-1].scope}"
         basis = Basis.COMMON_WORD if is_ordinary(name.key) else Basis.UNKNOWN
         return _verdict(view.base, name, basis, why, seen)
+
+    def _place(self, path: str | None) -> Place:
+        """*path* on the branch of the change: the checked-out one now, unless `branch` names it."""
+        return Place(path, self.branch or self.repository.branch(self._head or "HEAD"))
 
     def _has_ledger(self) -> bool:
         """Whether anything was ever asked here: checking alone leaves no queue behind."""
@@ -239,7 +246,7 @@ def _base_and_policy(
 
 
 def _policy_at(repository: Repository, base: Base) -> Policy:
-    text = repository.read(base.commit, POLICY_PATH) if base.commit else None
+    text = repository.read(base.tip, POLICY_PATH) if base.tip else None
     return parse_policy(text) if text else Policy()
 
 

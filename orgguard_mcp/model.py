@@ -66,12 +66,15 @@ class FileClass(StrEnum):
 class Base:
     """The commit whose tree establishes names, and how it was chosen.
 
-    `commit` is empty in a repository without a commit: then nothing is established.
+    `commit` is empty in a repository without a commit: then nothing is established. `tip` is the
+    newest commit of the branch that the base lies on: the rules (policy, approvers, protected
+    names) are read there, so that nobody escapes them by starting from an old commit.
     """
 
     commit: str
     reason: str
     ref: str = ""
+    tip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +153,48 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name would be written: the file and the branch, as far as they are known."""
+
+    path: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a grant holds: everywhere in the repository, or in the files of `paths` alone."""
+    """Where a grant holds: everywhere in the repository, in the files of `paths` alone, or in the
+    change on `branch` alone.
+    """
 
     paths: tuple[str, ...] = ()
+    branch: str = ""
 
-    def covers(self, path: str | None) -> bool:
-        """Whether a name may be written at *path* (None: the place is not known)."""
-        return not self.paths or path in self.paths
+    def covers(self, place: Place) -> bool:
+        """Whether a name may be written at *place*; what is not known of it is not covered."""
+        if self.branch:
+            return place.branch == self.branch
+        return not self.paths or place.path in self.paths
 
     def __str__(self) -> str:
         """The scope in words."""
+        if self.branch:
+            return f"in the change on branch {self.branch}"
         return "in " + ", ".join(self.paths) if self.paths else "in this repository"
+
+
+class Trust(StrEnum):
+    """How sure it is that a human decided, from the least to the most: an answer through the
+    agent's own client, one typed in a terminal, one signed with an approver's key.
+    """
+
+    CLIENT = "client"
+    TERMINAL = "terminal"
+    SIGNED = "signed"
+
+    def reaches(self, other: Trust) -> bool:
+        """Whether this is at least *other*."""
+        order = list(Trust)
+        return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +208,18 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One place where an agent wants to write a name; every word of it is the agent's."""
+    """One place where an agent wants to write a name; every word of it is the agent's.
+
+    `worktree` and `branch` are where the asking server runs: empty when that is not known.
+    """
 
     where: str
     excerpt: str
     purpose: str
     asker: Asker
     asked_at: float
+    worktree: str = ""
+    branch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orgguard_mcp.errors import InvalidNameError, PolicyError
-from orgguard_mcp.model import FileClass, Level
+from orgguard_mcp.model import FileClass, Level, Trust
 from orgguard_mcp.names import NameKey, parse
 
 PATH = ".orgguard/policy.toml"
@@ -25,6 +25,7 @@ HOLD_SECONDS = 25.0
 
 MAX_HOLD_SECONDS = 600.0
 LAPSE_HOURS = 24.0
+GRANT_DAYS = 365.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Policy:
     `level` is how strictly a scan reports; with `unscanned` = "fail" a scan that had to pass over
     something that was there (too large, unreadable) fails as *could not check*, with "report" it
     only says so.
+
+    `trust` is how sure it must be that a human said yes, before a name counts as consented on this
+    machine. A signed grant holds for `grant_days`, in the repository that calls itself
+    `repository` (empty: the one that grew from this one's first commit). With `signing_agent` an
+    approver may sign through ssh-agent, which every program of theirs can reach. `protected` =
+    "required" fails a scan that could not check the protected names for want of the key; with
+    "if-key" it only says so.
     """
 
     base: str | None = None
@@ -46,6 +54,11 @@ class Policy:
     lapse_hours: float = LAPSE_HOURS
     level: Level = Level.REGULAR
     unscanned: str = "report"
+    trust: Trust = Trust.CLIENT
+    grant_days: float = GRANT_DAYS
+    repository: str = ""
+    signing_agent: bool = False
+    protected: str = "required"
 
 
 def parse_policy(text: bytes) -> Policy:
@@ -135,6 +148,16 @@ def _level(place: str, value: Any) -> Level:
     return Level(_one_of(*Level)(place, value))
 
 
+def _trust(place: str, value: Any) -> Trust:
+    return Trust(_one_of(*Trust)(place, value))
+
+
+def _boolean(place: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refusal(place, f"expected true or false, found {_kind(value)}")
+    return value
+
+
 def _kind(value: Any) -> str:
     names = {str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "a list" if isinstance(value, list) else "another type")
@@ -148,4 +171,9 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "lapse_hours": _number(0.1, 24 * 365),
     "level": _level,
     "unscanned": _one_of("report", "fail"),
+    "trust": _trust,
+    "grant_days": _number(1, 3650),
+    "repository": _text,
+    "signing_agent": _boolean,
+    "protected": _one_of("required", "if-key"),
 }

@@ -170,17 +170,17 @@ class Repository:
         head = self.resolve(name)
         tip = self.resolve(ref) or ""
         if not head or head == tip:
-            return Base(tip, what, _short(ref))
+            return Base(tip, what, _short(ref), tip)
         found = self._git.run("merge-base", head, tip, check=False).decode().strip()
         if found:
-            return Base(found, f"merge-base of {name} and the {what}", _short(ref))
+            return Base(found, f"merge-base of {name} and the {what}", _short(ref), tip)
         if self.is_shallow():
             raise RepositoryError(
                 f"names were not checked: `{_short(ref)}` and {name} share no commit in this clone",
                 cause="the clone is shallow, so their merge-base is missing",
                 hint=self._fetch_hint(_short(ref)),
             )
-        return Base(tip, f"tip of the {what} (no common history with {name})", _short(ref))
+        return Base(tip, f"tip of the {what} (no common history with {name})", _short(ref), tip)
 
     def _fetch_hint(self, ref: str) -> str:
         remote, _, branch = ref.partition("/")

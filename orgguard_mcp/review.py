@@ -7,17 +7,12 @@ does not count, and every word that an agent sent is escaped and marked as unver
 
 from __future__ import annotations
 
-import os
-import select
-import sys
-import termios
 import time
 from collections.abc import Iterator
-from typing import TextIO
 
 from orgguard_mcp import agents
+from orgguard_mcp.console import Terminal
 from orgguard_mcp.display import ago, clock, code_points, plural, visible
-from orgguard_mcp.errors import ChannelError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Base, Decision, Request, Scope, Sightings
 from orgguard_mcp.names import canonicalise
@@ -35,59 +30,6 @@ n - refuse the name, with a word to the agent if you like
 s - decide later; the question stays in the queue
 q - leave; what is not answered stays in the queue
 ? - print this help"""
-
-
-class Terminal:
-    """An interactive terminal: lines in, lines out. Refuses anything else.
-
-    Raises `ChannelError` when *source* or *sink* is no terminal.
-    """
-
-    def __init__(self, source: TextIO | None = None, sink: TextIO | None = None) -> None:
-        self._source = source or sys.stdin
-        self._sink = sink or sys.stdout
-        if not (self._source.isatty() and self._sink.isatty()):
-            raise ChannelError(
-                "nothing was decided: answers are taken from an interactive terminal only",
-                cause="standard input or output is no terminal",
-                hint="run this command in a terminal window, without pipes",
-            )
-        self._typed = b""
-
-    def show(self, text: str = "", end: str = "\n") -> None:
-        """Write *text*."""
-        self._sink.write(text + end)
-        self._sink.flush()
-
-    def forget_typing(self) -> None:
-        """Drop what was typed before now: it answered something else."""
-        termios.tcflush(self._source.fileno(), termios.TCIFLUSH)
-        self._typed = b""
-
-    def line(self, seconds: float) -> str | None:
-        """The next line typed, without its end, or None when none came within *seconds*.
-
-        Raises `EOFError` when the terminal is closed or Ctrl-D was typed.
-        """
-        if b"\n" not in self._typed:
-            ready, _, _ = select.select([self._source], [], [], seconds)
-            if not ready:
-                return None
-            got = self._read()
-            if not got:
-                raise EOFError
-            self._typed += got
-        line, newline, rest = self._typed.partition(b"\n")
-        if not newline:
-            return None
-        self._typed = rest
-        return line.decode("utf-8", "replace").rstrip("\r")
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._source.fileno(), 65536)
-        except OSError:  # the other end of a pseudo-terminal has gone
-            return b""
 
 
 class Review:

@@ -17,7 +17,7 @@ MODULES = {
 
 LAYERS = [
     {"errors"},
-    {"git", "knowledge", "progress"},
+    {"git", "knowledge", "progress", "console"},
     {"names"},
     {"lexicon", "detect.stretch"},
     {"detect.blobs", "detect.escapes", "detect.literals"},
@@ -50,8 +50,9 @@ LAYERS = [
     {"report.github"},
     {"report.__init__"},
     {"scan"},
-    {"review", "desk", "door"},
+    {"review", "desk"},
     {"server"},
+    {"commands.__init__", "commands.check", "commands.queue", "commands.scan", "commands.serve"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -65,7 +66,7 @@ OWNERS = {
     "subprocess": {"git", "workers"},
     "sqlite3": {"storage.postings", "storage.ledger"},
     "psutil": {"agents"},
-    "termios": {"review"},
+    "termios": {"console"},
     "cleanco": {"names"},
     "confusable_homoglyphs": {"names"},
     "publicsuffixlist": {"names"},

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from orgguard_mcp.consent import TRANSITIONS, Standing, in_force, may_follow, standing
-from orgguard_mcp.model import Answer, Basis, Decision, Scope
+from orgguard_mcp.model import Answer, Basis, Decision, Place, Scope
 from orgguard_mcp.names import canonicalise
 from tests.names import COINED
 
@@ -40,7 +40,7 @@ def test_the_transition_table_is_complete() -> None:
 
 
 def test_without_a_decision_nothing_stands() -> None:
-    assert standing([], "src/app.py") == Standing(None)
+    assert standing([], Place("src/app.py")) == Standing(None)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_without_a_decision_nothing_stands() -> None:
 )
 def test_one_decision_stands(answer: Answer, basis: Basis) -> None:
     made = decision(answer)
-    assert standing([made], None) == Standing(basis, made)
+    assert standing([made], Place(None)) == Standing(basis, made)
 
 
 @pytest.mark.parametrize("first", [GRANT, REFUSE], ids=str)
@@ -61,17 +61,17 @@ def test_of_one_request_the_first_answer_counts(first: Answer, second: Answer) -
 @pytest.mark.parametrize("order", [(GRANT, REFUSE), (REFUSE, GRANT)], ids=str)
 def test_a_refusal_outweighs_a_grant_in_either_order(order: tuple[Answer, Answer]) -> None:
     decisions = [decision(answer, f"r{number}") for number, answer in enumerate(order)]
-    assert standing(decisions, None).basis is Basis.REFUSED
+    assert standing(decisions, Place(None)).basis is Basis.REFUSED
 
 
 def test_a_refusal_outweighs_a_grant_for_that_very_file() -> None:
     decisions = [decision(REFUSE, "r1"), decision(GRANT, "r2", "src/app.py")]
-    assert standing(decisions, "src/app.py").basis is Basis.REFUSED
+    assert standing(decisions, Place("src/app.py")).basis is Basis.REFUSED
 
 
 @pytest.mark.parametrize("answer", [GRANT, REFUSE], ids=str)
 def test_a_withdrawal_ends_a_decision(answer: Answer) -> None:
-    assert standing([decision(answer), decision(WITHDRAW)], None) == Standing(None)
+    assert standing([decision(answer), decision(WITHDRAW)], Place(None)) == Standing(None)
 
 
 @pytest.mark.parametrize("late", [GRANT, REFUSE], ids=str)
@@ -86,7 +86,7 @@ def test_a_withdrawal_ends_its_own_request_only() -> None:
 
 def test_withdrawing_a_refusal_leaves_the_grant_beside_it() -> None:
     decisions = [decision(GRANT, "r1"), decision(REFUSE, "r2"), decision(WITHDRAW, "r2")]
-    assert standing(decisions, None).basis is Basis.CONSENTED
+    assert standing(decisions, Place(None)).basis is Basis.CONSENTED
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_withdrawing_a_refusal_leaves_the_grant_beside_it() -> None:
     ],
 )
 def test_a_grant_for_files_holds_in_those_files_only(path: str | None, basis: Basis | None) -> None:
-    assert standing([decision(GRANT, "r1", "src/app.py", "docs/a.md")], path).basis is basis
+    assert standing([decision(GRANT, "r1", "src/app.py", "docs/a.md")], Place(path)).basis is basis
 
 
 @pytest.mark.parametrize("path", ["src/app.py", None])
 def test_a_grant_without_files_holds_everywhere(path: str | None) -> None:
-    assert standing([decision(GRANT)], path).basis is Basis.CONSENTED
+    assert standing([decision(GRANT)], Place(path)).basis is Basis.CONSENTED
 
 
 def test_of_two_grants_the_later_one_that_covers_the_place_is_named() -> None:
     wide, narrow = decision(GRANT, "r1"), decision(GRANT, "r2", "a.py", at=1.0)
-    assert standing([wide, narrow], "a.py").decision == narrow
-    assert standing([wide, narrow], "b.py").decision == wide
+    assert standing([wide, narrow], Place("a.py")).decision == narrow
+    assert standing([wide, narrow], Place("b.py")).decision == wide
 
 
 class Ledger(RuleBasedStateMachine):
@@ -150,7 +150,7 @@ class Ledger(RuleBasedStateMachine):
         for path in ("a.py", "b.py", None):
             covered = any(not s.paths or path in s.paths for s in self.granted.values())
             expected = Basis.REFUSED if self.refused else Basis.CONSENTED if covered else None
-            assert standing(self.history, path).basis is expected
+            assert standing(self.history, Place(path)).basis is expected
 
 
 TestLedger = Ledger.TestCase
@@ -163,7 +163,7 @@ answers = st.tuples(st.sampled_from(list(Answer)), st.sampled_from("pqr"))
 @given(st.lists(answers, max_size=8))
 def test_nothing_is_consented_to_without_a_grant(history: list[tuple[Answer, str]]) -> None:
     decisions = [decision(answer, request) for answer, request in history if answer is not GRANT]
-    assert standing(decisions, None).basis is not Basis.CONSENTED
+    assert standing(decisions, Place(None)).basis is not Basis.CONSENTED
 
 
 @given(st.lists(answers, max_size=8), st.sampled_from("pqr"))

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from orgguard_mcp.errors import PolicyError
 from orgguard_mcp.fileclass import Classifier
-from orgguard_mcp.model import FileClass, Level
+from orgguard_mcp.model import FileClass, Level, Trust
 from orgguard_mcp.names import parse
 from orgguard_mcp.policy import HOLD_SECONDS, LAPSE_HOURS, PATH, Policy, parse_policy
 from tests.names import COINED, COINED_TOO
 
-KEYS = ["base", "reserved", "classes", "hold_seconds", "lapse_hours", "level", "unscanned"]
+KEYS = [
+    "base", "reserved", "classes", "hold_seconds", "lapse_hours", "level", "unscanned",
+    "trust", "grant_days", "repository", "signing_agent", "protected",
+]  # fmt: skip
 
 
 def refusal(text: str | bytes) -> PolicyError:
@@ -40,6 +43,11 @@ def test_a_full_policy_is_read() -> None:
     lapse_hours = 1.5
     level = "pedantic"
     unscanned = "fail"
+    trust = "signed"
+    grant_days = 30
+    repository = "example.com/team_a/app"
+    signing_agent = true
+    protected = "if-key"
     [classes]
     "data/**" = "generated"
     "rules/*" = "agent rules"
@@ -52,6 +60,11 @@ def test_a_full_policy_is_read() -> None:
         1.5,
         Level.PEDANTIC,
         "fail",
+        Trust.SIGNED,
+        30.0,
+        "example.com/team_a/app",
+        True,
+        "if-key",
     )
 
 
@@ -99,6 +112,11 @@ def test_a_policy_does_not_change_after_it_was_read() -> None:
         ("unscanned = 'ignore'", "at unscanned:"),
         ("unscanned = 'report '", "at unscanned:"),
         ("unscanned = false", "at unscanned:"),
+        ("trust = 'human'", "at trust:"),
+        ("grant_days = 0", "at grant_days:"),
+        ("repository = ''", "at repository:"),
+        ("signing_agent = 'yes'", "at signing_agent:"),
+        ("protected = 'optional'", "at protected:"),
     ],
     ids=lambda value: value[:30],
 )
@@ -107,7 +125,13 @@ def test_a_wrong_value_is_refused_with_its_place(text: str, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "choices"), [("level", "regular, pedantic"), ("unscanned", "report, fail")]
+    ("key", "choices"),
+    [
+        ("level", "regular, pedantic"),
+        ("unscanned", "report, fail"),
+        ("trust", "client, terminal, signed"),
+        ("protected", "required, if-key"),
+    ],
 )
 def test_a_wrong_choice_is_answered_with_the_right_ones(key: str, choices: str) -> None:
     assert refusal(f"{key} = 'x'").cause == f"at {key}: expected one of {choices}"

@@ -16,9 +16,10 @@ import pexpect
 import pytest
 
 from orgguard_mcp.agents import MARKERS
+from orgguard_mcp.console import Terminal
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Asker, Request
-from orgguard_mcp.review import Review, Terminal
+from orgguard_mcp.review import Review
 from orgguard_mcp.storage.ledger import Ledger
 from tests import names
 from tests.agent import LEGACY, Agent

@@ -1,4 +1,4 @@
-"""The scan's door: from the command line's options to a report, a question and an exit code."""
+"""`orgguard scan`: from the command line's options to a report, a question and an exit code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from orgguard_mcp.change import Sources
+from orgguard_mcp.console import say, shows_names
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, UsageError
 from orgguard_mcp.guard import Guard
@@ -37,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
         unscanned = guard.policy.unscanned == "fail" and _passed_over(report)
     _print(report, options)
     if asked:
-        _say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
+        say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
     if report.findings and not options.exit_zero:
         return FINDINGS
     if unscanned:
-        _say("error: not everything could be checked, and the policy says that this fails")
+        say("error: not everything could be checked, and the policy says that this fails")
         return UNCHECKED
     return CLEAN
 
@@ -68,7 +69,8 @@ def _path(given: str | None) -> Path | None:
 
 
 def _print(report: Report, options: argparse.Namespace) -> None:
-    reveal = Options(reveal=_reveal(options))
+    people = options.format == "human"
+    reveal = Options(reveal=options.reveal or (people and shows_names(reveal=False)))
     sys.stdout.write(FORMATS[options.format](report, reveal))
     sys.stdout.flush()
     if options.format not in SPEAKS_TO_PEOPLE:
@@ -84,12 +86,6 @@ def _print(report: Report, options: argparse.Namespace) -> None:
                 cause=f"{error.strerror} (GITHUB_STEP_SUMMARY)",
                 hint="name a file that can be written",
             ) from error
-
-
-def _reveal(options: argparse.Namespace) -> bool:
-    """Names are for the user's own terminal; a CI system may have one, but keeps what it shows."""
-    terminal = sys.stdout.isatty() and not os.environ.get("CI")
-    return bool(options.reveal) or (terminal and options.format == "human")
 
 
 def _passed_over(report: Report) -> bool:
@@ -117,7 +113,3 @@ def _where(surface: Surface, path: str, line: int) -> str:
     if surface.in_file:
         return f"{path}:{line}"
     return path if surface is Surface.PATH else surface.value.replace("-", " ")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
