@@ -28,6 +28,9 @@ SURFACES = (
 )  # fmt: skip
 """Those that a change is read into: each has a row of coverage."""
 
+RULES = (".orgguard/approvers", ".orgguard/policy.toml", ".orgguard/protected")
+"""What maintainers decide: it counts on the base's branch alone, so a change to it is said."""
+
 MAX_SKIPPED = 1_000
 """Places listed for one reason; of more their number is told."""
 
@@ -79,7 +82,8 @@ class Change:
     says what was scanned and what was not.
 
     `head` is the commit that is scanned: empty for the staging area, the working tree, a text alone
-    and a repository without a commit. Iterating raises `RepositoryError` when git cannot answer,
+    and a repository without a commit. `rules` are the files of the rules that it changes, known
+    once its files were read. Iterating raises `RepositoryError` when git cannot answer,
     `UsageError` when a given file cannot be read.
     """
 
@@ -89,12 +93,33 @@ class Change:
         self._sources = sources
         self._event = read_event(sources.event) if sources.event else None
         self._tally = _Tally()
+        self.rules: tuple[str, ...] = ()
         self.head = "" if sources.staged or sources.worktree or sources.text_alone else self._head()
 
     def _head(self) -> str:
         if self._sources.head is not None:
             return self._repository.commit(self._sources.head)
         return self._repository.resolve("HEAD") or ""
+
+    @property
+    def branch(self) -> str:
+        """The branch that the change is on; empty where that is not known."""
+        given = [self._sources.branch or "", *(self._event.branches if self._event else ())]
+        named = next((branch for branch in given if branch), "")
+        return named or self._repository.branch(self._sources.head or "HEAD") or ""
+
+    @property
+    def forked(self) -> bool:
+        """Whether it is a pull request from another repository, whose job is given no secret."""
+        return self._event is not None and self._event.forked
+
+    def folder(self, path: str) -> dict[str, bytes]:
+        """The files right in the folder *path*, as the change has them."""
+        if self._sources.staged:
+            return self._repository.staged_folder(path)
+        if self.head:
+            return self._repository.folder(self.head, path)
+        return {} if self._repository.is_bare() else self._repository.worktree_folder(path)
 
     @property
     def coverage(self) -> tuple[Coverage, ...]:
@@ -183,6 +208,9 @@ class Change:
         told = dict(self._event.messages) if self._event else {}
         if self.head:
             commits = self._repository.commits(self._base.commit, self.head)
+            for oid in self._repository.cut_off(commits):
+                reason = "history is cut off here: older messages are not in this clone"
+                self._tally.skip(Surface.COMMIT_MESSAGE, oid, reason)
             for oid, data in self._repository.objects(commits, "commit", MAX_CONTENT):
                 told.pop(oid, None)
                 if isinstance(data, Lack):
@@ -217,7 +245,9 @@ class Change:
                 for surface in (*CONTENT, Surface.PATH):
                     reason = "it is not in this repository's git directory; the usual one was read"
                     self._tally.skip(surface, "the index named by GIT_INDEX_FILE", reason)
-        yield from read_files(self._repository, self._changes(), self._tally.skip)
+        changes = self._changes()
+        self.rules = tuple(one.path for one in changes if one.path.startswith(RULES))
+        yield from read_files(self._repository, changes, self._tally.skip)
 
     def _changes(self) -> list[FileChange]:
         if self._sources.staged:

@@ -79,12 +79,62 @@ def _parser() -> argparse.ArgumentParser:
     pending = command("pending", "queue.pending", "List the questions that wait for an answer.")
     log = command("log", "queue.log", "List the decisions, oldest first.")
     withdraw = command("withdraw", "queue.withdraw", "Withdraw what was decided on a name.")
-    withdraw.add_argument("name", metavar="NAME")
-    for added in (check, server, review, pending, log, withdraw):
+    withdraw.add_argument("name", nargs="?", metavar="NAME", help="asked for when left out")
+    grants = command("grants", "grants.show", "List and check the signed grants at hand.")
+    steps = _steps(grants, {
+        "list": ("grants.show", "list them, and say which do not count"),
+        "add": ("grants.add", "sign one that nobody asked for, for a protected name, too"),
+        "write": ("grants.write", "lay those signed on this machine into this working tree"),
+        "prune": ("grants.prune", "remove those that have done their work"),
+    })  # fmt: skip
+    steps["add"].add_argument(
+        "--this-change", action="store_true", help="it holds on the current branch alone"
+    )
+    approver = command("approver", "approver.show", "List who may sign grants, or become one.")
+    steps = _steps(approver, {
+        "list": ("approver.show", "list the base's approvers"),
+        "add": ("approver.add", "make yourself a key, and a line in .orgguard/approvers"),
+    })  # fmt: skip
+    steps["add"].add_argument("person", nargs="?", metavar="ADDRESS", help="default: user.email")
+    steps["add"].add_argument(
+        "--security-key", action="store_true", help="a key in FIDO hardware, used by touch"
+    )
+    protect = command("protect", "protect.key", "Keep a list of names that must never be public.")
+    _protect_steps(protect)
+    for added in (check, server, review, pending, log, withdraw, grants, approver, protect):
         added.add_argument("--base", metavar="REF", help="the reference to compare with")
-    for added in (pending, log):
+    incident = command("incident", "incident.run", "Find a name that is out; say what to do.")
+    incident.add_argument("refused", nargs="*", help=argparse.SUPPRESS)
+    incident.add_argument("--format", choices=("human", "json"), default="human")
+    for added in (pending, log, grants, incident):
         added.add_argument("--reveal", action="store_true", help="show names outside a terminal")
     return parser
+
+
+def _protect_steps(protect: argparse.ArgumentParser) -> None:
+    steps = _steps(protect, {
+        "key": ("protect.key", "make the list's key, in a new file outside the working tree"),
+        "import": ("protect.import_names", "replace the list by the names in a file"),
+    }, required=True)  # fmt: skip
+    for step in steps.values():
+        step.add_argument("file", metavar="FILE", help="outside the working tree")
+    steps["import"].add_argument("--column", metavar="NAME", help="of a CSV file (default: first)")
+    steps["import"].add_argument("--key-file", metavar="FILE", help="instead of the environment")
+
+
+def _steps(
+    command: argparse.ArgumentParser, steps: dict[str, tuple[str, str]], *, required: bool = False
+) -> dict[str, argparse.ArgumentParser]:
+    """Give *command* steps of its own; without one it does what it does by itself."""
+    added = command.add_subparsers(metavar="STEP", required=required)
+    parsers = {}
+    for name, (run, text) in steps.items():
+        step = added.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        for option in ("--repo", "--base"):  # they may stand before the step, and after it
+            step.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        step.set_defaults(run=run)
+        parsers[name] = step
+    return parsers
 
 
 def _run(options: argparse.Namespace) -> int:

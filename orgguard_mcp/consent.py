@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orgguard_mcp.model import Answer, Basis, Decision, Place
+from orgguard_mcp.model import Answer, Basis, Decision, Place, Trust
 
 TRANSITIONS: dict[Answer | None, frozenset[Answer]] = {
     None: frozenset({Answer.GRANT, Answer.REFUSE}),
@@ -20,6 +20,12 @@ TRANSITIONS: dict[Answer | None, frozenset[Answer]] = {
 }
 """From a request's last decision to those that may follow. A request ends with its withdrawal:
 who asks again opens another."""
+
+
+TERMINAL = "terminal"
+"""The channel of an answer that was typed in a terminal."""
+
+_TRUST = {TERMINAL: Trust.TERMINAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,13 @@ def in_force(decisions: Iterable[Decision]) -> list[Decision]:
     return [decision for request_id, decision in first.items() if request_id not in ended]
 
 
-def standing(decisions: Iterable[Decision], place: Place) -> Standing:
-    """What *decisions* on one key say about writing it at *place*.
+def trust_of(decision: Decision) -> Trust:
+    """How sure it is that a human made *decision*. A signature is not in it, but in the grant."""
+    return _TRUST.get(decision.channel, Trust.CLIENT)
+
+
+def standing(decisions: Iterable[Decision], place: Place, trust: Trust = Trust.CLIENT) -> Standing:
+    """What *decisions* on one key say about writing it at *place*, when a yes needs *trust*.
 
     A refusal outweighs a grant: it is the later doubt of somebody, and asking again is cheap.
     """
@@ -61,6 +72,6 @@ def standing(decisions: Iterable[Decision], place: Place) -> Standing:
         if decision.answer is Answer.REFUSE:
             return Standing(Basis.REFUSED, decision)
     for decision in reversed(valid):
-        if decision.scope.covers(place):
+        if decision.scope.covers(place) and trust_of(decision).reaches(trust):
             return Standing(Basis.CONSENTED, decision)
     return Standing(None)

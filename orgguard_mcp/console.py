@@ -52,6 +52,13 @@ class Terminal:
         self._sink.write(text + end)
         self._sink.flush()
 
+    def asks(self, prompt: str) -> str:
+        """The line typed at *prompt*; `EOFError` when there will be none."""
+        self.show(prompt, end="")
+        while (typed := self.line(60)) is None:
+            pass
+        return typed
+
     def forget_typing(self) -> None:
         """Drop what was typed before now: it answered something else."""
         termios.tcflush(self._source.fileno(), termios.TCIFLUSH)

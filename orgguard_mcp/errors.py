@@ -60,5 +60,17 @@ class LedgerError(OrgGuardError):
     """The queue could not be read or written; nothing was granted."""
 
 
+class ApproversError(UsageError):
+    """``.orgguard/approvers`` cannot be used, so no signature was checked."""
+
+
+class SigningError(OrgGuardError):
+    """``ssh-keygen`` could not sign, verify or make a key; nothing was granted."""
+
+
+class GrantError(OrgGuardError):
+    """The text is no grant as OrgGuard writes it."""
+
+
 class ChannelError(UsageError):
     """This terminal may not answer: it is none, or an agent's."""

@@ -19,7 +19,8 @@ MAX_EVENT = 64 << 20
 class Event:
     """The text that an event holds, by the surface that it lands on. A field that the event has
     without content (GitHub's null) is an empty text: it was looked at. `messages` are pairs of a
-    commit's id and message.
+    commit's id and message. `forked` is set for a pull request from another repository, whose job
+    is given no secret.
     """
 
     titles: tuple[str, ...] = ()
@@ -27,6 +28,7 @@ class Event:
     branches: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     messages: tuple[tuple[str, str], ...] = ()
+    forked: bool = False
 
 
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -70,8 +72,16 @@ def parse_event(data: bytes) -> Event:
     branches, tags = _references(event)
     heads = tuple(ref.removeprefix("refs/heads/") for ref in found["branches"])
     return Event(
-        found["titles"], found["bodies"], heads + branches, found["tags"] + tags, _messages(event)
-    )
+        found["titles"], found["bodies"], heads + branches, found["tags"] + tags, _messages(event),
+        _is_forked(event),
+    )  # fmt: skip
+
+
+def _is_forked(event: dict[str, object]) -> bool:
+    """Whether a pull request comes from another repository; one that was deleted is another."""
+    sides = "pull_request.head.repo.full_name", "pull_request.base.repo.full_name"
+    head, base = (_text(event, side) for side in sides)
+    return base is not None and head != base
 
 
 def _text(event: dict[str, object], path: str) -> str | None:

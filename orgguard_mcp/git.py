@@ -4,7 +4,9 @@ that say what was not done. `repository.py` asks the questions; nothing else run
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,11 +30,16 @@ MAX_BLOB = 4 << 20
 
 _OPTIONS = (
     "--no-replace-objects",
+    "-c", "core.commitGraph=false",  # a cache of who descends from whom, which git believes unread
     "-c", "core.fsmonitor=false",
     "-c", "core.hooksPath=/dev/null",
     "-c", "core.quotePath=false",
-    "-c", "protocol.allow=never",
+    "-c", "advice.graftFileDeprecated=false",  # a hint in the place of an error's cause
 )  # fmt: skip
+
+
+_NAMESPACES = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
+"""Where git looks for a reference, in its order."""
 
 
 class Lack(Enum):
@@ -82,6 +89,44 @@ class Git:
         if done.returncode and check:
             raise _git_error(args, done.returncode, done.stderr)
         return b"" if done.returncode else done.stdout
+
+    def resolve(self, ref: str) -> str | None:
+        """The commit that *ref* names, or None; an error where it names several."""
+        spec = f"{ref}^{{commit}}"
+        found = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False)
+        name = re.split("[~^@:]", ref, maxsplit=1)[0]
+        if found and name != "HEAD" and not name.startswith("refs/"):
+            self._refuse_two(name)
+        return found.decode().strip() or None
+
+    def _refuse_two(self, name: str) -> None:
+        """Raise `RepositoryError` when *name* is that of two commits: a tag goes before the branch
+        of a remote, so that whoever may push one could choose the base.
+        """
+        full = {f"{place}{name}": place for place in _NAMESPACES}
+        rows = self.run("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", *full)
+        fields = (os.fsdecode(row).split(" ") for row in rows.splitlines())
+        named = {full[ref]: peeled or oid for oid, peeled, ref in fields if ref in full}
+        if len(set(named.values())) > 1:
+            raise RepositoryError(
+                "names were not checked: the reference that was given names two commits",
+                cause=f"there is one of that name in {' and in '.join(named)}",
+                hint="pass its full name, which begins with one of these",
+            )
+
+    def is_shallow(self) -> bool:
+        """Whether history was cut off when this repository was cloned."""
+        return self.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    def cut_off(self) -> frozenset[str]:
+        """The commits of a shallow clone whose parents it does not have (gitformat-pack, shallow)."""
+        if not self.is_shallow():
+            return frozenset()
+        shown = self.run("rev-parse", "--path-format=absolute", "--git-path", "shallow")
+        try:
+            return frozenset(Path(os.fsdecode(shown.rstrip(b"\n"))).read_text("ascii").split())
+        except (OSError, ValueError) as error:
+            raise unreadable("the list of shallow commits") from error
 
     def reader(self) -> BlobReader:
         """A resident reader of blobs. In a partial clone it may end: see `set_apart`."""
@@ -146,6 +191,8 @@ class Git:
                     data = _content(stdout, int(size), limit)
                 except OSError as error:
                     raise unreadable(f"object {oid}") from error
+                if data is not None:
+                    _verify(oid, kind, data)
                 yield oid, Lack.LARGE if data is None else data
         finally:
             process.kill()
@@ -201,7 +248,8 @@ class BlobReader:
 
     def read(self, spec: bytes) -> bytes | None:
         """The blob that *spec* names: None when there is none, empty when it is something else or
-        larger than `MAX_BLOB`. Raises `OSError` or `ValueError` when git has gone.
+        larger than `MAX_BLOB`. Raises `OSError` or `ValueError` when git has gone,
+        `RepositoryError` when the blob is not what its id says.
         """
         self._stdin.write(spec + b"\n")
         self._stdin.flush()
@@ -211,7 +259,10 @@ class BlobReader:
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
         limit = MAX_BLOB if b" blob " in header else -1
-        return _content(self._stdout, int(header.rpartition(b" ")[2]), limit) or b""
+        data = _content(self._stdout, int(header.rpartition(b" ")[2]), limit)
+        if data is not None:
+            _verify(header.partition(b" ")[0].decode(), "blob", data)
+        return data or b""
 
     def close(self) -> None:
         """End the process."""
@@ -236,6 +287,17 @@ def _content(stdout: IO[bytes], size: int, limit: int | None) -> bytes | None:
     return data
 
 
+def _verify(oid: str, kind: str, data: bytes) -> None:
+    """Raise `RepositoryError` unless *data* is what *oid* stands for: git does not look when it
+    reads, so that a file put into its store could make the base say anything.
+    """
+    name = "sha256" if len(oid) == 64 else "sha1"
+    digest = hashlib.new(name, b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    digest.update(data)
+    if digest.hexdigest() != oid:
+        raise unreadable(f"object {oid} is not what its id says")
+
+
 def _take(stdout: IO[bytes], size: int) -> bytes:
     data = stdout.read(size)
     if len(data) != size:
@@ -253,13 +315,15 @@ def scrubbed_environment() -> dict[str, str]:
     """This process's environment without git's own variables.
 
     Inside a hook git exports `GIT_DIR`, `GIT_INDEX_FILE` and more, which would turn our questions
-    to another repository or index; `GIT_CONFIG_*` could run commands. No prompt, no lazy fetch.
+    to another repository or index; `GIT_CONFIG_*` could run commands. No prompt, no lazy fetch, and
+    no transport: that list goes before what the repository's settings allow.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     return kept | {
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "",
         "GIT_GRAFT_FILE": os.devnull,
         "LC_ALL": "C",
     }

@@ -44,6 +44,21 @@ EFFECTS: dict[Basis, Effect] = {
 """The one table from basis to effect."""
 
 
+class Trust(StrEnum):
+    """How sure it is that a human decided, from the least to the most: an answer through the
+    agent's own client, one typed in a terminal, one signed with an approver's key.
+    """
+
+    CLIENT = "client"
+    TERMINAL = "terminal"
+    SIGNED = "signed"
+
+    def reaches(self, other: Trust) -> bool:
+        """Whether this is at least *other*."""
+        order = list(Trust)
+        return order.index(self) >= order.index(other)
+
+
 class FileClass(StrEnum):
     """What a file of the base is, as far as it matters to what it can establish."""
 
@@ -127,7 +142,10 @@ NOTHING: Final = Held()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of one name, and what follows."""
+    """What is known of one name, and what follows.
+
+    `trust` is how sure it is that a human consented, where one did.
+    """
 
     name: Name
     basis: Basis
@@ -137,6 +155,7 @@ class Verdict:
     files: dict[FileClass, int] = field(default_factory=dict)
     request_id: str = ""
     reason: str = ""
+    trust: Trust | None = None
 
     @property
     def effect(self) -> Effect:
@@ -180,21 +199,6 @@ class Scope:
         if self.branch:
             return f"in the change on branch {self.branch}"
         return "in " + ", ".join(self.paths) if self.paths else "in this repository"
-
-
-class Trust(StrEnum):
-    """How sure it is that a human decided, from the least to the most: an answer through the
-    agent's own client, one typed in a terminal, one signed with an approver's key.
-    """
-
-    CLIENT = "client"
-    TERMINAL = "terminal"
-    SIGNED = "signed"
-
-    def reaches(self, other: Trust) -> bool:
-        """Whether this is at least *other*."""
-        order = list(Trust)
-        return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +364,8 @@ class Finding:
 class Report:
     """What one scan saw. `suppressed` counts candidates below the reporting level; `consented`
     names that a human allowed. `head` is empty where no commit was scanned (staged, working tree).
+    `notes` are sentences that the reader must know; no name is in them. `unchecked` says what had
+    to be checked and could not: then the scan is no pass, whatever it found.
     """
 
     base: Base
@@ -368,6 +374,8 @@ class Report:
     coverage: tuple[Coverage, ...]
     suppressed: int = 0
     consented: int = 0
+    notes: tuple[str, ...] = ()
+    unchecked: str = ""
 
 
 def path_of(where: str) -> str:

@@ -152,6 +152,12 @@ def _trust(place: str, value: Any) -> Trust:
     return Trust(_one_of(*Trust)(place, value))
 
 
+def _line(place: str, value: Any) -> str:
+    if not (text := _text(place, value)).isprintable() or text != text.strip():
+        raise _refusal(place, "expected one line of text")
+    return text
+
+
 def _boolean(place: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _refusal(place, f"expected true or false, found {_kind(value)}")
@@ -173,7 +179,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "unscanned": _one_of("report", "fail"),
     "trust": _trust,
     "grant_days": _number(1, 3650),
-    "repository": _text,
+    "repository": _line,
     "signing_agent": _boolean,
     "protected": _one_of("required", "if-key"),
 }

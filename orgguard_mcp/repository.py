@@ -12,17 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from orgguard_mcp.base import Chooser
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import MAX_BLOB as MAX_BLOB
 from orgguard_mcp.git import BlobReader, Git, unreadable
 from orgguard_mcp.git import Lack as Lack
 from orgguard_mcp.git import partial_clone as partial_clone
 from orgguard_mcp.model import Base
-
-ENVIRONMENT_BASE = "ORGGUARD_BASE"
-
-_REMOTES = ("upstream", "origin")  # a fork's `origin` is the fork: `upstream` is the project
-_BRANCHES = ("main", "master", "trunk", "develop", "default")
 
 
 class TreeEntry(NamedTuple):
@@ -105,10 +101,11 @@ class Repository:
         path = self.common_dir / "orgguard"
         try:
             path.mkdir(mode=0o700, exist_ok=True)
+            private(path)
         except OSError as error:
             raise RepositoryError(
-                "names were not checked: OrgGuard's own directory cannot be made",
-                cause=f"{path}: {error.strerror}",
+                "names were not checked: OrgGuard's own directory cannot be used",
+                cause=f"{path}: {'it is a symbolic link' if path.is_symlink() else error.strerror}",
                 hint=f"make {self.common_dir} writable, or move what is in the way",
             ) from error
         return path
@@ -118,103 +115,25 @@ class Repository:
     def base(
         self, ref: str | None = None, *, source: str = "--base", head: str | None = None
     ) -> Base:
-        """Choose the base: the merge-base of *head* and *ref*, or of *head* and the upstream
-        default branch; without an upstream the local default branch, then HEAD.
+        """Choose the base: see `base.Chooser`."""
+        return Chooser(self._git).base(ref, source=source, head=head)
 
-        *head* is HEAD unless given; *source* names where *ref* came from. The answer's `reason`
-        says which was taken and why.
-        """
-        if head is not None:
-            self.commit(head)
-        if ref is None and (ref := os.environ.get(ENVIRONMENT_BASE) or None):
-            source = ENVIRONMENT_BASE
-        if ref is not None:
-            self.commit(ref, role="base", source=source)
-            return self._merge_base(ref, f"{ref} (from {source})", head)
-        if upstream := self._upstream_default():
-            return self._merge_base(upstream, f"upstream default branch {_short(upstream)}", head)
-        if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
-            raise self._only_the_change()
-        for branch in self._local_defaults():
-            if self.resolve(f"refs/heads/{branch}"):
-                reason = f"local default branch {branch} (no upstream)"
-                return self._merge_base(f"refs/heads/{branch}", reason, head)
-        if self.is_shallow():
-            raise self._only_the_change()
-        if self.resolve("HEAD"):
-            return self._merge_base("HEAD", "HEAD (no upstream and no default branch)", head)
-        return Base("", "the repository has no commit yet: nothing is established")
-
-    def _only_the_change(self) -> RepositoryError:
-        return RepositoryError(
-            "names were not checked: the upstream default branch is not in this clone",
-            cause="only other branches were fetched, and they may be the change itself",
-            hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
-        )
-
-    def commit(self, ref: str, *, role: str = "head", source: str = "--head") -> str:
+    def commit(self, ref: str) -> str:
         """The commit that *ref* names; `RepositoryError` when this clone has none."""
-        if ref.startswith("-"):
-            raise RepositoryError(f"names were not checked: {source} names no commit")
-        if commit := self.resolve(ref):
-            return commit
-        raise RepositoryError(
-            f"names were not checked: the {role} `{ref}` is not in this clone",
-            cause=f"git knows no commit by that name (it came from {source})"
-            + ("; the clone is shallow" if self.is_shallow() else ""),
-            hint=self._fetch_hint(ref),
-        )
-
-    def _merge_base(self, ref: str, what: str, given: str | None) -> Base:
-        name = given or "HEAD"
-        head = self.resolve(name)
-        tip = self.resolve(ref) or ""
-        if not head or head == tip:
-            return Base(tip, what, _short(ref), tip)
-        found = self._git.run("merge-base", head, tip, check=False).decode().strip()
-        if found:
-            return Base(found, f"merge-base of {name} and the {what}", _short(ref), tip)
-        if self.is_shallow():
-            raise RepositoryError(
-                f"names were not checked: `{_short(ref)}` and {name} share no commit in this clone",
-                cause="the clone is shallow, so their merge-base is missing",
-                hint=self._fetch_hint(_short(ref)),
-            )
-        return Base(tip, f"tip of the {what} (no common history with {name})", _short(ref), tip)
-
-    def _fetch_hint(self, ref: str) -> str:
-        remote, _, branch = ref.partition("/")
-        remote, branch = (remote, branch) if branch else ("origin", ref)
-        target = f"{remote} {branch}:refs/remotes/{remote}/{branch}"  # else it stays in FETCH_HEAD
-        unshallow = "--unshallow " if self.is_shallow() else ""
-        return f"run `git fetch {unshallow}{target}`; in GitHub Actions set `fetch-depth: 0`"
-
-    def _upstream_default(self) -> str | None:
-        """The default branch of the project's remote, as a full reference."""
-        remotes = self._git.run("remote").decode().split()
-        for remote in sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)):
-            head = f"refs/remotes/{remote}/HEAD"
-            target = self._git.run("symbolic-ref", "--quiet", head, check=False).decode().strip()
-            for ref in (target, *(f"refs/remotes/{remote}/{branch}" for branch in _BRANCHES)):
-                if ref and self.resolve(ref):
-                    return ref
-        return None
-
-    def _local_defaults(self) -> list[str]:
-        configured = self._git.run("config", "--get", "init.defaultBranch", check=False)
-        return [b for b in dict.fromkeys([configured.decode().strip(), *_BRANCHES[:2]]) if b]
+        return Chooser(self._git).commit(ref)
 
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None."""
-        spec = f"{ref}^{{commit}}"
-        found = self._git.run(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False
-        )
-        return found.decode().strip() or None
+        return self._git.resolve(ref)
 
     def is_shallow(self) -> bool:
         """Whether history was cut off when this repository was cloned."""
-        return self._git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+        return self._git.is_shallow()
+
+    def cut_off(self, commits: Iterable[str]) -> list[str]:
+        """Those of *commits* whose parents this clone does not have, since it is shallow."""
+        cut = self._git.cut_off()
+        return [commit for commit in commits if commit in cut]
 
     # --- trees and blobs ----------------------------------------------------------------------
 
@@ -265,6 +184,68 @@ class Repository:
             self._reader.close()
             self._reader = None
             raise
+
+    def folder(self, commit: str, path: str) -> dict[str, bytes]:
+        """The files right in the folder *path* of *commit*'s tree, by name; links left out."""
+        listed = self._git.run("ls-tree", "-z", "--full-tree", commit, f"{path}/").split(b"\0")
+        return self._contents(listed, path)
+
+    def staged_folder(self, path: str) -> dict[str, bytes]:
+        """The files right in the folder *path* as the next commit will have them."""
+        index = self.hooked_index()
+        variables = {"GIT_INDEX_FILE": str(index)} if index else {}
+        args = "ls-files", "-z", "--stage", "--full-name", "--", f":(top,literal){path}/"
+        return self._contents(self._git.run(*args, variables=variables).split(b"\0"), path)
+
+    def worktree_folder(self, path: str) -> dict[str, bytes]:
+        """The files right in the folder *path* of the working tree; links left out."""
+        folder = self.top_level() / path
+        try:
+            files = [one for one in folder.iterdir() if one.is_file() and not one.is_symlink()]
+            return {one.name: one.read_bytes() for one in files if one.stat().st_size <= MAX_BLOB}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise RepositoryError(
+                f"names were not checked: {path} cannot be read", cause=error.strerror or ""
+            ) from error
+
+    def _contents(self, rows: Iterable[bytes], folder: str) -> dict[str, bytes]:
+        """The blobs of the *rows* of `ls-tree` or `ls-files --stage` that lie right in *folder*."""
+        found = {}
+        for meta, _, raw in (row.partition(b"\t") for row in rows if row):
+            fields = meta.decode().split(" ")  # ls-tree has the kind between mode and id
+            mode, oid = fields[0], fields[2] if fields[1] == "blob" else fields[1]
+            parent, _, name = os.fsdecode(raw).rpartition("/")
+            if parent == folder and mode.startswith("100"):
+                found[name] = oid
+        held = dict(self._git.objects(dict.fromkeys(found.values()), "blob", MAX_BLOB))
+        contents = {name: held.get(oid) for name, oid in found.items()}
+        return {name: data for name, data in contents.items() if isinstance(data, bytes)}
+
+    def first_commit(self, commit: str) -> str:
+        """The commit that *commit*'s history began with, along first parents: the same in every
+        clone, whatever is merged later. Raises `RepositoryError` where history was cut off.
+        """
+        if self.is_shallow():
+            raise RepositoryError(
+                "no signature was checked: this clone does not know how the repository began",
+                cause="the clone is shallow",
+                hint="run `git fetch --unshallow` (in GitHub Actions set `fetch-depth: 0`), or set"
+                " `repository` in the policy",
+            )
+        listed = self._git.run("rev-list", "--first-parent", "--max-parents=0", commit, "--")
+        return listed.decode().split()[-1]
+
+    def is_bare(self) -> bool:
+        """Whether there is no working tree."""
+        return self._git.run("rev-parse", "--is-bare-repository").strip() == b"true"
+
+    def worktrees(self) -> list[Path]:
+        """The directories of all working trees of this repository that are still there."""
+        rows = self._git.run("worktree", "list", "--porcelain").split(b"\n")
+        found = [Path(os.fsdecode(row[9:])) for row in rows if row.startswith(b"worktree ")]
+        return [path for path in found if (path / ".git").exists()]
 
     def sizes(self, oids: Sequence[str]) -> dict[str, int]:
         """The size in bytes of each of the blobs *oids* that this clone has."""
@@ -410,13 +391,29 @@ class Repository:
         return os.fsdecode(rows[-2]).partition("\n")[2] if len(rows) > 1 else ""
 
 
+def private(directory: Path) -> None:
+    """Take from others what they may do with *directory*.
+
+    Raises `OSError` when it is a symbolic link, and `RepositoryError` when it is another user's.
+    """
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(opened)
+        if found.st_uid != os.geteuid():
+            raise RepositoryError(
+                "names were not checked: OrgGuard's own directory belongs to another user",
+                cause=f"{directory}: its owner is {found.st_uid}, this user is {os.geteuid()}",
+                hint=f"run this as its owner, or move {directory} away",
+            )
+        if found.st_mode & 0o077:
+            os.fchmod(opened, 0o700)
+    finally:
+        os.close(opened)
+
+
 _COMPARE = (
     "-z", "--raw", "--no-abbrev", "--no-relative",
     "--no-renames",  # content that only moved is told by its lines, whatever file they went to
     "--ignore-submodules=dirty",  # else git asks in the submodule, whose settings may run programs
 )  # fmt: skip
 """Raw records alone: git never looks at content, so no attribute or driver can hide any."""
-
-
-def _short(ref: str) -> str:
-    return ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")

@@ -28,9 +28,11 @@ NETWORKS = tuple(
 
 WORDS = frozenset(
     "example localhost foo bar baz qux quux quuz corge grault garply waldo fred plugh xyzzy thud"
-    " foobar foobaz".split()
+    " foobar foobaz orgguard".split()
 )
-"""RFC 3092's metasyntactic words, and the reserved labels used alone."""
+"""RFC 3092's metasyntactic words, the reserved labels used alone, and what this program's own files
+and settings are called.
+"""
 
 PLACEHOLDER = re.compile(
     r"(?:team|user|tenant|org|organisation|organization|customer|client|company|vendor|partner"

@@ -2,7 +2,8 @@
 
 In the manner of `git add -p`: the material, then one question with single-letter answers. Enter
 decides nothing, granting costs more than refusing, what was typed before the question was shown
-does not count, and every word that an agent sent is escaped and marked as unverified.
+does not count, and every word that an agent sent is escaped and marked as unverified. Where the
+base lists the reviewer's key, each yes is signed, and `ssh-keygen` asks for the passphrase.
 """
 
 from __future__ import annotations
@@ -10,26 +11,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from orgguard_mcp import agents
+from orgguard_mcp import agents, consent, endorse
 from orgguard_mcp.console import Terminal
 from orgguard_mcp.display import ago, clock, code_points, plural, visible
+from orgguard_mcp.errors import SigningError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Base, Decision, Request, Scope, Sightings
 from orgguard_mcp.names import canonicalise
+from orgguard_mcp.notary import Signer, Yes
 from orgguard_mcp.report.words import base_line
+from orgguard_mcp.scan import names_in
 
-CHANNEL = "terminal"
 POLL_SECONDS = 0.1
 """How often the queue is looked at: a question is on screen well under a second after it came."""
 
 _MAX_ASKS = 5
-_HELP = """\
-y - allow the name everywhere in this repository, until withdrawn (you type the name)
-f - allow the name only in the places shown (you type the name)
-n - refuse the name, with a word to the agent if you like
-s - decide later; the question stays in the queue
-q - leave; what is not answered stays in the queue
-? - print this help"""
+_COMMIT = "The grant lies in .orgguard/grants: commit it with the change."
+_HELP = {
+    "y": "allow the name everywhere in this repository, until withdrawn (you type the name)",
+    "f": "allow the name only in the places shown (you type the name)",
+    "c": "allow the name only in this change, on this branch (you type the name)",
+    "n": "refuse the name, with a word to the agent if you like",
+    "a": "refuse this and everything else that this client asks",
+    "s": "decide later; the question stays in the queue",
+    "q": "leave; what is not answered stays in the queue",
+    "?": "print this help",
+}
 
 
 class Review:
@@ -40,12 +47,14 @@ class Review:
         self._guard = guard
         self._terminal = terminal
         self._wait = wait
+        self._signer = guard.notary.signer()
         self._later: dict[str, int] = {}  # request -> how many asks it had when it was put off
 
     def run(self) -> None:
         """Show and settle questions until the reviewer leaves or, without waiting, none is left."""
         announced = False
         try:
+            self._introduce()
             while True:
                 seen = self._guard.ledger.version()  # before the look: what comes later wakes us
                 if open_requests := self._open():
@@ -66,6 +75,44 @@ class Review:
         except _Leave:
             pass
 
+    # --- signing ------------------------------------------------------------------------------
+
+    def _introduce(self) -> None:
+        """Say what a yes will be worth here, and offer to sign those that are not signed yet."""
+        endorse.check_log(self._guard)
+        if not self._guard.approvers:
+            return
+        if not self._signer:
+            self._terminal.show(
+                "The base lists approvers, and your key is not among them: what you allow holds on"
+                " this machine\nonly, until one of them signs it (`orgguard approver list`).\n"
+            )
+        elif waiting := endorse.unsigned(self._guard):
+            self._offer(waiting, self._signer)
+
+    def _offer(self, waiting: list[Yes], signer: Signer) -> None:
+        self._terminal.show(
+            f"{plural(len(waiting), 'name is', 'names are')} allowed on this machine, and not"
+            " signed: elsewhere it does not count.\n"
+        )
+        for yes in waiting:
+            self._terminal.show(f"  {visible(yes.request.name.surface)}  {_where(yes.scope)}")
+            if letters := code_points(yes.request.name.surface):
+                self._terminal.show(f"    {letters}")
+        self._terminal.forget_typing()
+        typed = self._terminal.asks(f"\nSign for all of this as {signer.person}? [y,n] ")
+        if typed.strip().lower() != "y":
+            self._terminal.show("Nothing was signed.\n")
+            return
+        try:
+            endorse.sign(self._guard, waiting, signer)
+        except SigningError as error:
+            self._terminal.show("\n".join(error.lines()) + "\n")
+        else:
+            self._terminal.show(f"Signed. {_COMMIT}\n")
+
+    # --- the queue ----------------------------------------------------------------------------
+
     def _open(self) -> list[Request]:
         requests = self._guard.ledger.pending()
         return [r for r in requests if len(r.asks) > self._later.get(r.id, 0)]
@@ -82,27 +129,53 @@ class Review:
     def _settle(self, request: Request, total: int) -> None:
         agents.refuse_asker([request])
         seen = self._guard.sightings(request.name)
+        others = self._others(request)
         self._terminal.forget_typing()
         for line in question(request, seen, self._guard.base, total, time.time()):
             self._terminal.show(line)
+        for line in also_named(others):
+            self._terminal.show(line)
+        keys = self._keys(request)
         while True:
-            keys = "y,f,n,s,q,?" if request.paths else "y,n,s,q,?"
-            name = visible(request.name.surface)
-            answer = self._typed(request, f'Write "{name}" in this public repository? [{keys}] ')
+            name, choice = visible(request.name.surface), ",".join(keys)
+            answer = self._typed(request, f'Write "{name}" in this public repository? [{choice}] ')
             if answer is None:
                 return
-            if self._take(request, answer.strip().lower()):
+            if self._take(request, answer.strip().lower(), keys):
                 return
 
-    def _take(self, request: Request, key: str) -> bool:
+    def _others(self, request: Request) -> list[str]:
+        """The names that stand beside the one asked for, and that the answer does not cover."""
+        said = [(ask.where, f"{ask.excerpt}\n{ask.purpose}") for ask in request.asks[:_MAX_ASKS]]
+        found = names_in(self._guard, said)
+        return [name for name in found if canonicalise(name) != request.name.key]
+
+    def _keys(self, request: Request) -> list[str]:
+        lacking = {
+            "f": not request.paths,
+            "c": not _branch(request),
+            "a": len(self._same_asker(request)) < 2,
+        }
+        return [key for key in _HELP if not lacking.get(key)]
+
+    def _same_asker(self, request: Request) -> list[Request]:
+        """The open requests that nobody but the clients behind *request* asked."""
+        askers = {_asker(ask) for ask in request.asks}
+        return [r for r in self._guard.ledger.pending() if {_asker(a) for a in r.asks} <= askers]
+
+    def _take(self, request: Request, key: str, keys: list[str]) -> bool:
         """Act on one typed answer; whether the question is done with."""
-        match key:
+        match key if key in keys else "?":
             case "y":
                 return self._grant(request, Scope())
-            case "f" if request.paths:
+            case "f":
                 return self._grant(request, Scope(request.paths))
+            case "c":
+                return self._grant(request, Scope(branch=_branch(request)))
             case "n":
-                return self._refuse(request)
+                return self._refuse([request])
+            case "a":
+                return self._refuse(self._same_asker(request))
             case "s":
                 self._later[request.id] = len(request.asks)
                 self._terminal.show("Left in the queue.\n")
@@ -110,7 +183,7 @@ class Review:
             case "q":
                 raise _Leave
             case _:
-                self._terminal.show(_HELP)
+                self._terminal.show("\n".join(f"{one} - {_HELP[one]}" for one in keys))
                 return False
 
     def _grant(self, request: Request, scope: Scope) -> bool:
@@ -120,22 +193,34 @@ class Review:
         if canonicalise(typed) != request.name.key:
             self._terminal.show("That is not the name. Nothing was decided.")
             return False
-        self._decide(request, Answer.GRANT, scope=scope)
+        if self._signer:
+            what = f'"{visible(request.name.surface)}" {_where(scope)}'
+            self._terminal.show(f"You sign for {what}, as {self._signer.person}.")
+        try:
+            self._decide(request, Answer.GRANT, scope=scope)
+        except SigningError as error:
+            self._terminal.show("\n".join(error.lines()))
+            return False
         return True
 
-    def _refuse(self, request: Request) -> bool:
-        reason = self._typed(request, "A word to the agent (Enter for none): ")
-        if reason is not None:
-            self._decide(request, Answer.REFUSE, reason=reason.strip()[:500])
+    def _refuse(self, requests: list[Request]) -> bool:
+        reason = self._typed(requests[0], "A word to the agent (Enter for none): ")
+        for request in requests if reason is not None else ():
+            self._decide(request, Answer.REFUSE, reason=(reason or "").strip()[:500])
         return True
 
     def _decide(
         self, request: Request, answer: Answer, *, scope: Scope | None = None, reason: str = ""
     ) -> None:
         mine = (answer, scope or Scope(), reason)
-        stands = self._guard.decide(request, answer, scope=scope, reason=reason, channel=CHANNEL)
+        stands = self._guard.decide(
+            request, answer, scope=scope, reason=reason, channel=consent.TERMINAL,
+            signer=self._signer,
+        )  # fmt: skip
         if (stands.answer, stands.scope, stands.reason) != mine:
             self._terminal.show(f"Somebody was first: {outcome(stands)}.\n")
+        elif answer is Answer.GRANT and self._signer:
+            self._terminal.show(f"Allowed {_where(stands.scope)}, signed. {_COMMIT}\n")
         elif answer is Answer.GRANT:
             self._terminal.show(f"Allowed {_where(stands.scope)}, until `orgguard withdraw`.\n")
         else:
@@ -195,6 +280,26 @@ def _agent_words(ask: Ask) -> Iterator[str]:
         yield f"    client     {visible(ask.asker.label, 60)}"
 
 
+def also_named(others: list[str]) -> Iterator[str]:
+    """What a reviewer must not overlook in the agent's words: names that were not asked for."""
+    if others:
+        listed = ", ".join(visible(name, 60) for name in others[:_MAX_ASKS])
+        more = f" and {len(others) - _MAX_ASKS} more" if len(others) > _MAX_ASKS else ""
+        yield f"  Also in these words, and not covered by your answer: {listed}{more}"
+        yield ""
+
+
+def _branch(request: Request) -> str:
+    """The branch that all of *request* is about; empty where there is none, or several."""
+    branches = {ask.branch for ask in request.asks}
+    return branches.pop() if len(branches) == 1 else ""
+
+
+def _asker(ask: Ask) -> tuple[int, float] | str:
+    """Who asked: a process if it is known, else what the client calls itself."""
+    return (ask.asker.pid, ask.asker.started) if ask.asker.pid else ask.asker.label
+
+
 def outcome(decision: Decision) -> str:
     """A decision in a few words, for whoever came second."""
     by = f"by {visible(decision.decided_by, 40)} ({decision.channel})"
@@ -204,4 +309,4 @@ def outcome(decision: Decision) -> str:
 
 
 def _where(scope: Scope) -> str:
-    return visible(str(scope)) if scope.paths else "in this repository"
+    return visible(str(scope))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orgguard_mcp import names
@@ -17,8 +17,11 @@ from orgguard_mcp.change import Change, Sources, read_change
 from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals
 from orgguard_mcp.detect.gather import gather
 from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, weigh
+from orgguard_mcp.display import plural
 from orgguard_mcp.errors import InvalidNameError
+from orgguard_mcp.grants import DIRECTORY as GRANTS
 from orgguard_mcp.guard import Guard
+from orgguard_mcp.lines import surface_of
 from orgguard_mcp.model import (
     Artifact,
     Basis,
@@ -29,8 +32,12 @@ from orgguard_mcp.model import (
     Location,
     Report,
     Surface,
+    Trust,
     Verdict,
+    path_of,
 )
+from orgguard_mcp.names import Name
+from orgguard_mcp.sweep import Sweep
 
 MAX_DECODED = 100_000
 """Encoded stretches read in one change; more of them are no text that somebody wrote."""
@@ -49,20 +56,73 @@ def scan(
     """
     reporting = level or guard.policy.level
     change = read_change(guard.repository, guard.base, sources)
-    reading = _Reading(progress)
-    candidates = gather(reading.artifacts(change), guard.holdings)
+    guard.consider(change.branch, change.folder(GRANTS))
+    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files()))
+    sweep = Sweep(guard.protected)
+    candidates = gather(sweep.over(reading.artifacts(change)), guard.holdings)
     weighed = weigh(candidates, guard.holdings, guard.classify)
     floor = PEDANTIC() if reporting is Level.PEDANTIC else REGULAR()
     judged = _judged(guard, weighed, floor, reading)
-    findings = [finding for finding, _ in judged if finding]
+    findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
+    lack, fails = _lack_of_key(guard, change)
     return Report(
         base=guard.base,
         head=change.head,
         findings=tuple(_fingerprinted(findings)),
         coverage=change.coverage,
         suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
-        consented=sum(basis is Basis.CONSENTED for _, basis in judged),
+        consented=sum(verdict.basis is Basis.CONSENTED for _, verdict in judged),
+        notes=(
+            *_rules_changed(change),
+            *_grants_said(guard, [verdict for _, verdict in judged]),
+            *filter(None, [lack]),
+        ),
+        unchecked=lack if fails else "",
     )
+
+
+def _rules_changed(change: Change) -> Iterator[str]:
+    if change.rules:
+        listed = ", ".join(change.rules)
+        yield f"this change edits {listed}: that counts once it is on the base's branch"
+
+
+def _lack_of_key(guard: Guard, change: Change) -> tuple[str, bool]:
+    """What is to be said where the protected names were not checked, and whether that fails."""
+    if not guard.protected.unchecked:
+        return "", False
+    why = "a fork's pull request is given no key" if change.forked else "no key was given"
+    required = guard.policy.protected == "required" and not change.forked
+    return f"the protected names were not checked: {why}", required
+
+
+def _grants_said(guard: Guard, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """What is to be said of the grants at hand: those that do not count, and those that lack."""
+    yield from map(str, guard.grants.faults)
+    here = sum(v.basis is Basis.CONSENTED and v.trust is not Trust.SIGNED for v in verdicts)
+    if here and guard.approvers:
+        yield (
+            f"{plural(here, 'name is', 'names are')} allowed on this machine only: other machines"
+            " ask for an approver's signature (`orgguard review`)"
+        )
+
+
+def names_in(guard: Guard, said: Iterable[tuple[str, str]]) -> list[str]:
+    """The names in what is *said* of some places that the guard does not allow there."""
+    artifacts = [
+        Artifact(surface_of(path_of(where)), path_of(where), tuple(enumerate(text.splitlines(), 1)))
+        for where, text in said
+    ]
+    weighed = weigh(gather(artifacts, guard.holdings), guard.holdings, guard.classify)
+    found = [one.text for one in weighed if one.score >= REGULAR()]
+    return [name for name in found if _undecided(guard, name)]
+
+
+def _undecided(guard: Guard, name: str) -> bool:
+    try:
+        return guard.check(name).effect is not Effect.ALLOW
+    except InvalidNameError:
+        return False
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -73,10 +133,13 @@ class _Reading:
     """Hands artifacts on, with what their encoded stretches say, and remembers where those are."""
 
     progress: Progress | None
+    spared: frozenset[str] = frozenset()
     decoded: dict[tuple[str, int, str], Location] = field(default_factory=dict)
 
     def artifacts(self, change: Change) -> Iterator[Artifact]:
         for count, artifact in enumerate(change, 1):
+            if artifact.path in self.spared:
+                continue
             yield artifact
             if said := tuple(self._said(artifact)):
                 yield replace(artifact, lines=said)
@@ -109,10 +172,10 @@ class _Reading:
 
 def _judged(
     guard: Guard, weighed: Iterable[Weighed], floor: float, reading: _Reading
-) -> list[tuple[Finding | None, Basis | None]]:
-    """Each weighed name that is reported or that a human spoke on, as a finding or its basis."""
+) -> list[tuple[Finding | None, Verdict]]:
+    """Each weighed name that is reported or that a human spoke on, as a finding or allowed."""
     told = guard.told()
-    judged: list[tuple[Finding | None, Basis | None]] = []
+    judged: list[tuple[Finding | None, Verdict]] = []
     for one in weighed:
         spoken_on = names.canonicalise(one.text) in told
         if one.score < floor and not spoken_on:
@@ -122,12 +185,12 @@ def _judged(
         except InvalidNameError:
             continue
         locations = _written_places(one, reading)
-        if spoken_on:
+        if spoken_on or guard.grants.narrow:
             verdict, locations = _narrowed(guard, verdict, locations)
         if verdict.effect is Effect.ALLOW:
-            judged.append((None, verdict.basis))
+            judged.append((None, verdict))
         elif one.score >= floor or verdict.basis not in {Basis.UNKNOWN, Basis.COMMON_WORD}:
-            judged.append((_finding(one, verdict, locations), verdict.basis))
+            judged.append((_finding(one, verdict, locations), verdict))
     return judged
 
 
@@ -144,7 +207,7 @@ def _narrowed(
     if verdict.effect is Effect.ALLOW or verdict.basis is Basis.REFUSED:
         return verdict, locations
     by_path = {
-        path: guard.check(verdict.name.surface, path)
+        path: guard.judge(verdict.name, path)
         for path in dict.fromkeys(loc.path for loc in locations if _in_tree(loc.surface))
     }
     held = {path for path, said in by_path.items() if said.effect is Effect.ALLOW}
@@ -173,6 +236,59 @@ def _finding(one: Weighed, verdict: Verdict, locations: tuple[Location, ...]) ->
         locations=locations,
         fingerprint="",
     )
+
+
+# --- protected names --------------------------------------------------------------------------
+
+
+def _with_protected(
+    guard: Guard, findings: Iterable[Finding], sweep: Sweep, reading: _Reading
+) -> list[Finding]:
+    """*findings*, with every place of each protected name, whether it reads as a name or not."""
+    kept = [one for one in findings if one.verdict.basis is not Basis.PROTECTED]
+    found = [(one.verdict, one.locations) for one in findings if one not in kept]
+    for key, places in sweep.found.items():
+        name = Name(_written(next(iter(places))), key)
+        written = tuple(map(reading.written, places))
+        verdict, left = _narrowed(guard, guard.judge(name), written)
+        if verdict.effect is not Effect.ALLOW:
+            found.append((verdict, left))
+    by_key: dict[str, Finding] = {}
+    for verdict, locations in found:
+        known = by_key.setdefault(verdict.name.key, _protected(verdict))
+        by_key[known.verdict.name.key] = replace(
+            known, locations=_joined(known.locations, locations)
+        )
+    denied = [place for finding in by_key.values() for place in finding.locations]
+    return [*(one for one in kept if not _lies_in(one, denied)), *by_key.values()]
+
+
+def _lies_in(finding: Finding, denied: Sequence[Location]) -> bool:
+    """Whether *finding* is a longer reading of protected names alone (`fetchAcme`)."""
+    return bool(denied) and all(
+        any(_overlap(at, other) for other in denied) for at in finding.locations
+    )
+
+
+def _protected(verdict: Verdict) -> Finding:
+    why = "its fingerprint is on the list"
+    return Finding(verdict, 1.0, Confidence.HIGH, Level.REGULAR, why, (), fingerprint="")
+
+
+def _joined(known: Iterable[Location], more: Iterable[Location]) -> tuple[Location, ...]:
+    """*known* places, and those of *more* that lie in none of them."""
+    joined = list(known)
+    for place in more:
+        if not any(_overlap(place, other) for other in joined):
+            joined.append(place)
+    return tuple(joined)
+
+
+def _overlap(one: Location, other: Location) -> bool:
+    same_surface = one.surface is other.surface or (one.surface.in_file and other.surface.in_file)
+    same_line = (one.path, one.line, one.text) == (other.path, other.line, other.text)
+    apart = one.column + one.length <= other.column or other.column + other.length <= one.column
+    return same_surface and same_line and not apart
 
 
 # --- fingerprints -----------------------------------------------------------------------------
@@ -222,6 +338,8 @@ def _bare(
     text = location.text
     for start, end in sorted(extents[location.surface, location.path, text], reverse=True):
         text = text[:start] + "\0" + text[end:]
+    lowered = text.lower()
     for name in names_found:
-        text = re.sub(re.escape(name), "\0", text, flags=re.IGNORECASE)
+        if name.lower() in lowered:  # most are not, and there may be thousands
+            text = re.sub(re.escape(name), "\0", text, flags=re.IGNORECASE)
     return f"{location.surface.value}\0{text.strip()}"

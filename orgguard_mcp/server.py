@@ -41,7 +41,7 @@ from orgguard_mcp import form, replies
 from orgguard_mcp.desk import Desk, beat, in_thread
 from orgguard_mcp.errors import OrgGuardError, UsageError
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Ask, Basis, Request, Verdict
+from orgguard_mcp.model import Ask, Basis, Request, Trust, Verdict
 from orgguard_mcp.names import parse
 from orgguard_mcp.policy import MAX_HOLD_SECONDS
 
@@ -62,9 +62,6 @@ GRACE_SECONDS = 1.0
 """How long the terminal is waited for before a form that cannot be withdrawn is sent."""
 
 MAX_NAMES = 50
-MAX_WORDS = 2000
-"""Characters kept of an excerpt or a purpose."""
-
 MAX_FIELDS = 4
 """Names that one form asks about; more are left to the terminal."""
 
@@ -198,8 +195,7 @@ async def request_consent(
     purpose: Annotated[str, Field(description="Why the change needs this very name")] = "",
 ) -> Annotated[CallToolResult, replies.Reply] | InputRequiredResult:
     """Ask the human about names, and wait for a while."""
-    words = (excerpt[:MAX_WORDS], purpose[:MAX_WORDS])
-    return await _or_failure(_request(ctx, name, where, words))
+    return await _or_failure(_request(ctx, name, where, (excerpt, purpose)))
 
 
 async def _request(
@@ -225,7 +221,7 @@ async def _request(
 
 def _client_name(ctx: _Context) -> str:
     params = ctx.session.client_params
-    return f"{params.client_info.name} {params.client_info.version}"[:MAX_WORDS] if params else ""
+    return f"{params.client_info.name} {params.client_info.version}" if params else ""
 
 
 async def _or_failure(work: Awaitable[_Result]) -> _Result | CallToolResult:
@@ -276,7 +272,7 @@ def _placed(name: str | list[str], where: str | list[str]) -> list[tuple[str, st
             "nothing was asked: `where` must say where each name would be written",
             hint="pass one place for all names, or a list with one place for each name",
         )
-    return list(zip(names, (place[:MAX_WORDS] for place in places), strict=True))
+    return list(zip(names, places, strict=True))
 
 
 def _waiting(verdicts: Sequence[Verdict]) -> list[str]:
@@ -290,7 +286,8 @@ async def _settle(
     ctx: _Context, guard: Guard, waiting: list[str], hold: float
 ) -> InputRequiredResult | None:
     """Wait until *waiting* requests are decided or *hold* is over; or return a form to show."""
-    form_fits = _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
+    asks_client = guard.policy.trust is Trust.CLIENT  # else a form could not say yes
+    form_fits = asks_client and _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
     if not is_version_at_least(ctx.protocol_version or "", _MODERN):
         use_form = form_fits and ctx.session.can_send_request
         await _race(ctx, guard, waiting, hold, elicit=use_form)

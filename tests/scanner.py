@@ -104,10 +104,11 @@ def change(
 
 
 def decide(
-    repo: Repo, name: str, answer: Answer, *paths: str, reason: str = "", where: str = "a.py:1"
-) -> None:
+    repo: Repo, name: str, answer: Answer, *paths: str, reason: str = "", where: str = "a.py:1",
+    channel: str = "test",
+) -> None:  # fmt: skip
     """Have a human asked about *name* and answer, for *paths* alone if there are any."""
     with Guard(repo.path) as guard:
         guard.request(name, [Ask(where, "", "", Asker(), 0.0)])
         request = next(r for r in guard.ledger.pending() if r.name.surface == name)
-        guard.decide(request, answer, scope=Scope(paths), reason=reason, channel="test")
+        guard.decide(request, answer, scope=Scope(paths), reason=reason, channel=channel)

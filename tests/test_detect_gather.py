@@ -66,6 +66,13 @@ def test_an_author_is_no_candidate() -> None:
     assert not _gathered(line, surface=Surface.COMMIT_MESSAGE, path="")
 
 
+@pytest.mark.parametrize("label", ["author", "cc", "Signed-off-by", "Reviewed-by"])
+@pytest.mark.parametrize("surface", [s for s in Surface if s is not Surface.COMMIT_MESSAGE])
+def test_a_trailer_outside_a_message_hides_nothing(surface: Surface, label: str) -> None:
+    """There it is a line like any other, that whoever wants to hide a name may write."""
+    assert _LOW in _gathered(f"{label}: {COINED}", surface=surface, path="a.yml")
+
+
 def test_a_file_name_drawn_by_lot_is_no_candidate() -> None:
     drawn, chosen = ".changeset/grumpy-harbor-bathes.md", f".changeset/{_LOW}.md"
     assert not _gathered(drawn, surface=Surface.PATH, path=drawn)

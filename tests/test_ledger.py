@@ -8,6 +8,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Basis, Decision, Effect, Request, Scope
 from orgguard_mcp.names import parse
 from orgguard_mcp.storage import ledger as engine
-from orgguard_mcp.storage.ledger import MAX_ASKS, Ledger
-from tests.names import COINED, COINED_TOO
+from orgguard_mcp.storage.chain import EMPTY
+from orgguard_mcp.storage.ledger import MAX_ASKS, MAX_WORDS, Ledger
+from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -27,16 +30,21 @@ BASE = Base("0" * 40, "a test")
 DAY = 86400.0
 
 
-def an_ask(where: str = "src/a.py:7", label: str = "client") -> Ask:
-    return Ask(where, "an excerpt", "a purpose", Asker(label, 1, 2.0), time.time())
+def an_ask(where: str = "src/a.py:7", label: str = "client", pid: int = 1) -> Ask:
+    asker = Asker(label, pid, 2.0)
+    return Ask(where, "an excerpt", "a purpose", asker, time.time(), "/work/tree", "feature")
 
 
 def ask(ledger: Ledger, name: str = COINED, *asks: Ask, lapse: float = DAY) -> Request:
     return ledger.ask(parse(name), BASE, asks or [an_ask()], lapse)
 
 
-def answer(request: Request, given: Answer, by: str = "somebody") -> Decision:
-    return Decision(request.id, request.name.key, given, Scope(), "", "test", by, time.time())
+def answer(
+    request: Request, given: Answer, by: str = "somebody", scope: Scope | None = None
+) -> Decision:
+    return Decision(
+        request.id, request.name.key, given, scope or Scope(), "", "test", by, time.time()
+    )
 
 
 @pytest.fixture
@@ -233,6 +241,155 @@ def test_state_is_private_whatever_the_umask(make_repo: Callable[..., Repo]) -> 
     assert set(modes.values()) == {0o600}
 
 
+def test_texts_of_a_question_are_kept_to_a_length_and_marked(ledger: Ledger, path: Path) -> None:
+    long = "x" * 1_000_000
+    endless = Ask(long, long, long, Asker(long, 1, 2.0), 3.0, long, long)
+    request = ask(ledger, COINED, endless)
+    (kept,) = request.asks
+    cut = f"{long[:MAX_WORDS]}… (998000 characters cut)"
+    assert kept == Ask(cut, cut, cut, Asker(cut, 1, 2.0), 3.0, cut, cut)
+    named = replace(parse(COINED_TOO), surface=long)
+    assert len(ledger.ask(named, BASE, [endless], DAY).name.surface) < 300
+    assert ask(ledger, COINED, endless).asks == (kept,)
+    ledger.close()
+    assert path.stat().st_size < 200_000
+
+
+def test_question_keeps_where_it_was_asked_from(ledger: Ledger) -> None:
+    here = an_ask()
+    places = (here, replace(here, branch="other"), replace(here, worktree="/work/other"))
+    assert ask(ledger, COINED, *places, here).asks == places
+
+
+@pytest.mark.parametrize(
+    "scope", [Scope(), Scope(("src/a.py", "b é.py")), Scope(branch="feature/x")]
+)
+def test_scope_of_a_decision_is_kept(ledger: Ledger, scope: Scope) -> None:
+    given = answer(ask(ledger), Answer.GRANT, scope=scope)
+    ledger.decide(given)
+    assert ledger.decisions() == [given]
+
+
+# --- signed grants --------------------------------------------------------------------------------
+
+
+def test_signed_grants_are_kept_in_order_and_may_be_renewed(ledger: Ledger) -> None:
+    first, second = ask(ledger), ask(ledger, COINED_TOO)
+    assert ledger.attached() == []
+    for request, text in ((first, "one"), (second, "two"), (first, "three")):
+        ledger.attach(request.id, text)
+    assert ledger.attached() == [(first.id, "one"), (second.id, "two"), (first.id, "three")]
+    with pytest.raises(LedgerError):
+        ledger.attach("feed", "four")
+    assert len(ledger.attached()) == 3
+
+
+def test_grant_is_attached_only_to_the_decision_that_stands(ledger: Ledger) -> None:
+    request = ask(ledger)
+    ledger.decide(answer(request, Answer.GRANT), grant="the first")
+    ledger.decide(answer(request, Answer.GRANT, "somebody else"), grant="too late")
+    assert ledger.attached() == [(request.id, "the first")]
+
+
+def test_grant_that_cannot_be_stored_leaves_no_decision(ledger: Ledger) -> None:
+    request = ask(ledger)
+    with pytest.raises(LedgerError):
+        ledger.decide(answer(request, Answer.GRANT), grant="\ud800")
+    assert ledger.decisions() == []
+    ledger.verify()
+
+
+# --- the chain ------------------------------------------------------------------------------------
+
+
+def test_head_moves_with_everything_that_is_added_and_is_an_anchor_ever_after(
+    ledger: Ledger,
+) -> None:
+    heads = [ledger.head()]
+    request = ask(ledger)
+    for add in (
+        lambda: ask(ledger, COINED, an_ask("src/b.py:1")),
+        lambda: ledger.decide(answer(request, Answer.GRANT)),
+        lambda: ledger.attach(request.id, "a grant"),
+        lambda: ledger.decide(answer(request, Answer.WITHDRAW)),
+    ):
+        heads.append(ledger.head())
+        add()
+    heads.append(ledger.head())
+    assert heads[0] == EMPTY
+    assert len(set(heads)) == len(heads)
+    ledger.verify(heads)
+    with pytest.raises(LedgerError):
+        ledger.verify([*heads, "f" * 64])
+
+
+def test_asking_the_same_again_adds_nothing_to_the_log(ledger: Ledger) -> None:
+    ask(ledger, COINED, an_ask(pid=7))
+    head = ledger.head()
+    again = ask(ledger, COINED, an_ask(pid=8))
+    assert again.asks[0].asker.pid == 8
+    assert ledger.head() == head
+    ledger.verify()
+
+
+# --- a file of format 1 ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(path: Path) -> Path:
+    """A file that the first release wrote: a grant, a refusal taken back, an open question."""
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript((Path(__file__).parent / "golden" / "ledger_format_1.sql").read_text())
+    return path
+
+
+def test_file_of_format_1_keeps_its_questions_and_decisions_and_gets_its_chain(old: Path) -> None:
+    ledger = Ledger(old)
+    grant, refusal, withdrawal = ledger.decisions()
+    assert (grant.answer, grant.scope) == (Answer.GRANT, Scope(("src/a.py", "src/b.py")))
+    assert (refusal.answer, refusal.scope, refusal.reason) == (Answer.REFUSE, Scope(), "not yet")
+    assert (withdrawal.answer, withdrawal.request_id) == (Answer.WITHDRAW, refusal.request_id)
+    assert [given.where for given in ledger.request(grant.request_id).asks] == [
+        "src/a.py:7", "src/b.py:1",
+    ]  # fmt: skip
+    (waiting,) = ledger.pending()
+    asker = Asker("client 1.0", 77, 1767000000.5)
+    assert waiting.name == parse(THIRD)
+    assert waiting.asks == (
+        Ask("docs/c.md:3", "an excerpt", "a purpose", asker, 1767323340.25, "", ""),
+    )
+    head = ledger.head()
+    ledger.decide(answer(waiting, Answer.GRANT))
+    ledger.close()
+    reopened = Ledger(old)
+    reopened.verify([head])
+    assert [d.answer for d in reopened.decisions(parse(THIRD).key)] == [Answer.GRANT]
+    reopened.close()
+
+
+def _open(path: Path, at_once: Any, told: Any) -> None:  # noqa: ANN401
+    at_once.wait()
+    ledger = Ledger(path)
+    ledger.verify()
+    told.put(ledger.head())
+    ledger.close()
+
+
+def test_processes_that_find_format_1_at_once_give_it_one_chain(old: Path) -> None:
+    at_once, told = SPAWN.Barrier(4), SPAWN.Queue()
+    children = [
+        SPAWN.Process(target=_open, args=(old, at_once, told), daemon=True) for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    heads = {told.get(timeout=60) for _ in children}
+    for child in children:
+        child.join()
+    assert len(heads) == 1
+    with closing(sqlite3.connect(old)) as file:
+        assert file.execute("SELECT count(*) FROM entry").fetchone() == (10,)
+
+
 # --- files that cannot be used --------------------------------------------------------------------
 
 
@@ -278,27 +435,31 @@ def test_file_cut_short_is_an_error_at_the_latest_when_it_is_read(
     assert "damaged" in caught.value.hint
 
 
-@pytest.mark.parametrize("values", ["'maybe', '[]'", "'grant', '{'", "'grant', '7'"])
+@pytest.mark.parametrize(
+    "values", ["'maybe', '[]'", "'grant', '{'", "'grant', '7'", "'grant', '{}'"]
+)
 def test_decision_that_cannot_be_read_is_an_error_never_a_crash(
-    ledger: Ledger, path: Path, values: str
+    ledger: Ledger, values: str
 ) -> None:
     request = ask(ledger)
-    alter(path, "INSERT INTO decision (request_id, key, answer, scope, reason, channel, decided_by,"
+    ledger._db.execute(
+        "INSERT INTO decision (request_id, key, answer, scope, reason, channel, decided_by,"
         f" decided_at) VALUES ('{request.id}', '{request.name.key}', {values}, '', '', '', 0)",
-    )  # fmt: skip
+    )
+    ledger._chain.append("decision", 1)
     with pytest.raises(LedgerError) as caught:
         ledger.decisions()
-    assert caught.value.hint
+    assert "damaged" in caught.value.hint
 
 
 def test_file_of_a_newer_version_is_left_alone(ledger: Ledger, path: Path) -> None:
     request = ask(ledger)
     ledger.close()
-    alter(path, "PRAGMA user_version = 2")
+    alter(path, "PRAGMA user_version = 3")
     with pytest.raises(LedgerError) as caught:
         Ledger(path)
     assert "upgrade" in caught.value.hint
-    alter(path, "PRAGMA user_version = 1")
+    alter(path, "PRAGMA user_version = 2")
     assert Ledger(path).pending() == [request]
 
 

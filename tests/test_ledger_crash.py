@@ -17,7 +17,7 @@ import pytest
 
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Answer, Request
-from orgguard_mcp.storage.ledger import Ledger
+from orgguard_mcp.storage.ledger import MAX_OPEN, Ledger
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.test_ledger import SPAWN, an_ask, answer, ask
 
@@ -27,7 +27,7 @@ KILLS = 60
 def _write_for_ever(path: Path, acknowledge: int, child: int) -> None:
     """Ask and decide, and say so only after each commit: `? id` asked, `! id` decided."""
     ledger = Ledger(path)
-    many = [an_ask(f"{place}" * 3000) for place in range(20)]  # one commit writes many pages
+    many = [an_ask(f"{place:02}" * 1000) for place in range(20)]  # one commit writes many pages
     number = 0
     while True:
         number += 1
@@ -71,6 +71,9 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> N
             asked = {f"? {row[0]}\n" for row in file.execute("SELECT id FROM request")}
             decided = {f"! {row[0]}\n" for row in file.execute("SELECT request_id FROM decision")}
         file.close()
+        ledger = Ledger(path)
+        ledger.verify()
+        ledger.close()
         assert set(said) <= asked | decided
         assert len(asked | decided) - len(set(said)) <= child + 1  # a commit not yet said, each
     assert sum(line.startswith("!") for line in said) > KILLS
@@ -155,7 +158,7 @@ def test_full_disk_grants_nothing_and_loses_nothing(small_disk: Path) -> None:
         assert held.decision_on(requests[granted].id) is None
         assert {request.id for request in held.pending()} == {r.id for r in requests[granted:]}
     with pytest.raises(LedgerError):
-        ask(ledger, COINED, an_ask("x" * 100_000))
+        ask(ledger, COINED, *(an_ask(f"{place:02}" * 1000) for place in range(20)))
     ballast.unlink()
     assert decide_until_it_fails(ledger, requests[granted:]) == (len(requests) - granted, None)
     ledger.close()
@@ -171,7 +174,7 @@ def test_file_cannot_be_made_on_a_full_disk(small_disk: Path) -> None:
 def test_file_that_may_not_grow_grants_nothing_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     ledger = Ledger(path)
-    requests = [ask(ledger, f"{COINED} {number}") for number in range(200)]
+    requests = [ask(ledger, f"{COINED} {n}", an_ask(pid=n)) for n in range(1, MAX_OPEN + 1)]
     ledger.close()
     reading, writing = os.pipe()
     pid = os.fork()

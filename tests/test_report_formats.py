@@ -57,6 +57,7 @@ def test_the_document_has_what_a_machine_needs() -> None:
     document = json.loads(FORMATS["json"](sample(), Options(reveal=True)))
     assert list(document) == [
         "base", "base_reason", "head", "findings", "coverage", "suppressed", "consented",
+        "notes", "unchecked",
     ]  # fmt: skip
     told = document["findings"][1]
     assert list(told) == [
@@ -107,9 +108,9 @@ def reports(draw: st.DrawFn) -> Report:
             key: planted(draw, draw(spelled_in(names))) for key in ("why", "evidence", "reason")
         }
         findings.append(finding(*places, name=name, fingerprint=f"0000000{number}", **told))
-    words = [planted(draw, draw(spelled_in(names))) for _ in range(4)]
-    coverage = Coverage(Surface.CODE, 1, (Skipped(words[0], words[1]),))
-    return report(*findings, base=Base("1" * 40, words[2], words[3]), coverage=(coverage,))
+    words = [planted(draw, draw(spelled_in(names))) for _ in range(3)]
+    coverage = Coverage(Surface.CODE, 1, (Skipped(words[0], draw(foreign)),))
+    return report(*findings, base=Base("1" * 40, words[1], words[2]), coverage=(coverage,))
 
 
 def spelled_in(names: list[str]) -> st.SearchStrategy[str]:

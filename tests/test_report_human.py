@@ -142,6 +142,14 @@ def test_the_coverage_ends_every_report() -> None:
     ]
 
 
+def test_a_name_that_is_an_ordinary_word_does_not_garble_the_reasons() -> None:
+    found = finding(at("a.py", 1, "ask Content", "Content"), name="Content")
+    skipped = Skipped("docs/content.bin", "its content is not in this clone")
+    told = report(found, coverage=(Coverage(Surface.DATA, 1, (skipped,)),))
+    text = FORMATS["human"](told, Options())
+    assert "not scanned: docs/•••.bin: its content is not in this clone\n" in text
+
+
 def test_a_surface_that_the_scan_was_not_given_is_named() -> None:
     lines = FORMATS["human"](report(), Options()).splitlines()
     assert lines[-1] == (

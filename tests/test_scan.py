@@ -207,6 +207,20 @@ def test_a_name_in_a_commit_message_is_found_in_its_commit_and_line(tmp_path: Pa
     assert done.places(COINED) == [Place("commit-message", first, 3, 9)]
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("plugin.yml", f"author: {COINED}"),
+        ("plugin.yml", f"cc: {COINED}"),
+        ("docs/a.md", f"Signed-off-by: the {COINED} account"),
+        ("src/a.py", f"author: str = '{COINED} account'"),
+    ],
+)
+def test_a_trailer_outside_a_message_hides_no_name(tmp_path: Path, path: str, line: str) -> None:
+    done = scan(change(tmp_path / "r", {path: f"{line}\n"}), "--level=pedantic")
+    assert LOWER in done.names
+
+
 def test_a_name_in_the_branch_is_found(tmp_path: Path) -> None:
     repo = change(tmp_path / "r", branch=f"feature/{LOWER}-export")
     assert scan(repo).places(COINED) == [Place("branch", "", 0, 9)]

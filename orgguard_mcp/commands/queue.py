@@ -7,14 +7,15 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from orgguard_mcp import agents
+from orgguard_mcp import agents, consent, endorse
 from orgguard_mcp.console import Terminal, out, say, shows_names
 from orgguard_mcp.display import ago, plural, visible
 from orgguard_mcp.errors import CLEAN, FINDINGS
+from orgguard_mcp.grants import DIRECTORY
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer
 from orgguard_mcp.progress import Progress
-from orgguard_mcp.review import CHANNEL, Review
+from orgguard_mcp.review import Review
 
 
 def review(options: argparse.Namespace) -> int:
@@ -31,6 +32,7 @@ def review(options: argparse.Namespace) -> int:
 def pending(options: argparse.Namespace) -> int:
     """List the open questions."""
     with Guard(options.repo or ".", options.base) as guard:
+        endorse.check_log(guard)
         requests = guard.ledger.pending()
     now = time.time()
     for request in requests:
@@ -47,6 +49,7 @@ def pending(options: argparse.Namespace) -> int:
 def log(options: argparse.Namespace) -> int:
     """List the decisions."""
     with Guard(options.repo or ".", options.base) as guard:
+        endorse.check_log(guard)
         decisions = guard.ledger.decisions()
         names = {d.request_id: guard.ledger.request(d.request_id).name.surface for d in decisions}
     for decision in decisions:
@@ -63,16 +66,23 @@ def log(options: argparse.Namespace) -> int:
 
 def withdraw(options: argparse.Namespace) -> int:
     """End what was decided on a name."""
-    Terminal()  # an answer, like any other: from an interactive terminal only
+    terminal = Terminal()  # an answer, like any other: from an interactive terminal only
     agents.refuse_agents()
+    given = options.name or terminal.asks("The name whose decision is withdrawn: ")
     with Guard(options.repo or ".", options.base) as guard:
-        decided = guard.decided(options.name)
+        endorse.check_log(guard)
+        decided = guard.decided(given)
         agents.refuse_asker(decided)
         for request in decided:
-            guard.decide(request, Answer.WITHDRAW, channel=CHANNEL)
-    name = visible(options.name)
-    if not decided:
+            guard.decide(request, Answer.WITHDRAW, channel=consent.TERMINAL)
+        grants = endorse.withdraw(guard, given)
+    name = visible(given)
+    if not decided and not grants:
         say(f"nothing was withdrawn: no decision on {name} is in force")
         return FINDINGS
     out(f"Withdrawn. {name} is undecided again.")
+    if grants:
+        say(
+            f"{plural(grants, 'signed grant')} withdrawn in {DIRECTORY}: commit that, and it counts"
+        )
     return CLEAN

@@ -16,12 +16,17 @@ from orgguard_mcp.guard import Guard
 from orgguard_mcp.lines import readable
 from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
 from orgguard_mcp.progress import Progress
+from orgguard_mcp.protected import ENVIRONMENT_KEY, ENVIRONMENT_KEY_FILE
 from orgguard_mcp.report import FORMATS, Options, job_summary
 from orgguard_mcp.scan import scan
 
 SPEAKS_TO_PEOPLE = frozenset({"human", "github"})
 """Formats that a reader sees as they come; beside the others the report for people is printed."""
 
+_KEY_HINT = (
+    f"give the key in {ENVIRONMENT_KEY}, or let {ENVIRONMENT_KEY_FILE} name its file; for those who"
+    ' have none, `protected = "if-key"` in the policy lets a scan pass without it'
+)
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD})
 
 
@@ -34,13 +39,16 @@ def run(options: argparse.Namespace) -> int:
             guard.prepare(progress.of("Reading the base", "files"))
             level = Level(options.level) if options.level else None
             report = scan(guard, sources, level, progress.so_far("Scanning", "pieces"))
-        asked = _ask(guard, report) if options.ask else 0
         unscanned = guard.policy.unscanned == "fail" and _passed_over(report)
-    _print(report, options)
-    if asked:
-        say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
+        _print(report, options)
+        if options.ask:
+            _ask(guard, report)
+    if report.unchecked:
+        say(f"error: {report.unchecked}\n\nhint: {_KEY_HINT}")
     if report.findings and not options.exit_zero:
         return FINDINGS
+    if report.unchecked:
+        return UNCHECKED
     if unscanned:
         say("error: not everything could be checked, and the policy says that this fails")
         return UNCHECKED
@@ -93,12 +101,17 @@ def _passed_over(report: Report) -> bool:
     return any(not skipped.absent for row in report.coverage for skipped in row.skipped)
 
 
-def _ask(guard: Guard, report: Report) -> int:
-    """Put every finding that a human may decide into the queue; return how many."""
+def _ask(guard: Guard, report: Report) -> None:
+    """Put every finding that a human may decide into the queue, as far as it has room."""
     findings = [one for one in report.findings if one.verdict.basis in _ASKABLE]
-    for finding in findings:
-        guard.request(finding.verdict.name.surface, _asks(finding))
-    return len(findings)
+    asked = 0
+    try:
+        for finding in findings:
+            guard.request(finding.verdict.name.surface, _asks(finding))
+            asked += 1
+    finally:
+        if asked:
+            say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
 
 
 def _asks(finding: Finding) -> list[Ask]:

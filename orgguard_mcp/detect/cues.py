@@ -100,7 +100,7 @@ def cues(span: Span, line: str, surface: Surface, region: str) -> Iterator[str]:
 @lru_cache(maxsize=64)
 def _line(line: str, message: bool) -> tuple[str, ...]:
     """What a whole line is."""
-    if _AUTHOR.search(line):
+    if message and _AUTHOR.search(line):
         return ("author trailer",)
     if message and _TRAILER.search(line):
         return ("trailer",)

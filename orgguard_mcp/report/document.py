@@ -31,6 +31,8 @@ def _document(view: View) -> dict[str, object]:
         ],
         "suppressed": view.suppressed,
         "consented": view.consented,
+        "notes": list(view.notes),
+        "unchecked": view.unchecked,
     }
 
 

@@ -30,6 +30,8 @@ def render(view: View, token: str = "") -> str:
     token = token or secrets.token_hex(16)
     lines = [f"::stop-commands::{token}", human.render(view).rstrip("\n"), f"::{token}::"]
     lines += [_annotation(entry) for entry in view.entries[:MAX_ANNOTATIONS]]
+    if view.unchecked:
+        lines.append(_command("error", {"title": "orgguard"}, view.unchecked))
     if (more := len(view.entries) - MAX_ANNOTATIONS) > 0:
         said = f"{plural(more, 'more finding')} without annotation: see the log or the job summary"
         lines.append(_command("warning", {"title": "orgguard"}, said))
@@ -86,7 +88,7 @@ def summary(view: View) -> str:
 
 def _end(view: View) -> list[str]:
     hidden = [words.HIDDEN] if view.hidden and view.entries else []
-    return [*hidden, words.compared(view), *words.coverage(view)]
+    return [*hidden, *words.ending(view)]
 
 
 def _item(entry: Entry) -> list[str]:

@@ -13,14 +13,14 @@ _TAB = "    "
 
 
 def render(view: View) -> str:
-    """*view* as text: error blocks, totals, and the coverage that ends every report."""
+    """*view* as text: error blocks, totals, notes, and the coverage that ends every report."""
     lines: list[str] = []
     for entry in view.entries:
         lines += [*_block(entry), ""]
     lines.append(words.totals(view))
     if view.hidden and view.entries:
         lines.append(words.HIDDEN)
-    lines += [words.compared(view), *words.coverage(view)]
+    lines += words.ending(view)
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,9 @@ def render(view: View) -> str:
         for skipped in covered.skipped:
             case = _case(suite, "orgguard.not-scanned", f"{covered.surface}: {skipped.what}")
             SubElement(case, "skipped", message=_text(skipped.reason))
+    if view.unchecked:
+        case = _case(suite, "orgguard.not-checked", "protected names")
+        SubElement(case, "error", type="unchecked", message=_text(view.unchecked))
     _summed_up(suite, view)
     suites = Element("testsuites")
     suites.append(suite)
@@ -48,9 +51,10 @@ def _failed(suite: Element, entry: Entry) -> None:
 
 def _summed_up(suite: Element, view: View) -> None:
     skipped = sum(len(covered.skipped) for covered in view.coverage)
-    counts = {"tests": len(suite), "failures": len(view.entries), "skipped": skipped, "errors": 0}
+    counts = {"tests": len(suite), "failures": len(view.entries), "skipped": skipped}
+    counts["errors"] = int(bool(view.unchecked))
     suite.attrib |= {name: str(count) for name, count in counts.items()}
-    told = [words.totals(view), words.compared(view), *words.coverage(view)]
+    told = [words.totals(view), *words.ending(view)]
     SubElement(suite, "system-out").text = "\n".join(told) + "\n"
 
 

@@ -42,7 +42,10 @@ def _run(view: View) -> dict[str, object]:
         "columnKind": "unicodeCodePoints",  # as `Location` counts them
         "originalUriBaseIds": {_ROOT: {"description": {"text": "the repository's root"}}},
         "invocations": [
-            {"executionSuccessful": True, "toolExecutionNotifications": _notices(view, attached)}
+            {
+                "executionSuccessful": not view.unchecked,
+                "toolExecutionNotifications": _notices(view, attached),
+            }
         ],
         "results": [_result(entry) for entry in attached[:MAX_RESULTS]],
         "properties": {
@@ -112,7 +115,7 @@ def _notices(view: View, attached: list[Entry]) -> list[dict[str, object]]:
     if (cut := len(elsewhere) - _MAX_NOTICES) > 0:
         told.append(("warning", f"{plural(cut, 'more finding')} without a file left out"))
     told.append(("note", words.totals(view)))
-    told += [("note", line) for line in (words.compared(view), *words.coverage(view))]
+    told += [("note", line) for line in words.ending(view)]
     return [{"level": level, "message": {"text": _literal(text)}} for level, text in told]
 
 

@@ -101,6 +101,8 @@ class View:
     coverage: tuple[Coverage, ...]
     suppressed: int
     consented: int
+    notes: tuple[str, ...]
+    unchecked: str
 
 
 def view(report: Report, *, reveal: bool) -> View:
@@ -115,6 +117,8 @@ def view(report: Report, *, reveal: bool) -> View:
         coverage=tuple(_coverage(covered, veil) for covered in report.coverage),
         suppressed=report.suppressed,
         consented=report.consented,
+        notes=report.notes,
+        unchecked=report.unchecked,
     )
 
 
@@ -176,7 +180,8 @@ def _place(location: Location, veil: Veil, *, reveal: bool) -> Place:
 
 
 def _coverage(covered: Coverage, veil: Veil) -> Coverage:
-    skipped = tuple(Skipped(veil.cover(s.what), veil.cover(s.reason)) for s in covered.skipped)
+    # A reason is made of this program's own words: a name that is an ordinary one would garble it.
+    skipped = tuple(Skipped(veil.cover(s.what), s.reason) for s in covered.skipped)
     return Coverage(covered.surface, covered.scanned, skipped)
 
 

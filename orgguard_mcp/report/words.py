@@ -92,6 +92,11 @@ def compared(view: View) -> str:
     return f"base {base_line(view.base)}{head}"
 
 
+def ending(view: View) -> list[str]:
+    """What ends every report: what else a reader must know, what was compared, what was scanned."""
+    return [*(f"note: {note}" for note in view.notes), compared(view), *coverage(view)]
+
+
 def coverage(view: View) -> list[str]:
     """What was scanned, what of it was not and why, and what this scan had no part in."""
     done = [c for c in view.coverage if c.scanned or not c.skipped]

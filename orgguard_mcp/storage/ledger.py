@@ -2,7 +2,9 @@
 
 One file in the repository's state directory, mode 0600, WAL, every commit synced. The first
 decision on a request wins by one guarded INSERT, across threads, processes and reviewers. Rows of
-decisions cannot be changed or deleted, not even by this program: triggers refuse it.
+decisions cannot be changed or deleted, not even by this program: triggers refuse it. Another
+program can drop them; then the chain shows what it changed, unless it built the whole chain anew:
+`chain` says what that can and cannot show.
 """
 
 from __future__ import annotations
@@ -11,56 +13,34 @@ import json
 import os
 import secrets
 import sqlite3
+import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orgguard_mcp import consent
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request, Scope
-from orgguard_mcp.names import Name, NameKey
+from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
+from orgguard_mcp.storage import schema
+from orgguard_mcp.storage.chain import Chain, start_anew
 
-FORMAT = 1
 BUSY_SECONDS = 10
 """How long a locked file is waited for."""
 
 MAX_ASKS = 20
 """Places kept for one question; an agent that asks again for the same place adds none."""
 
-_SCHEMA = """
-CREATE TABLE request (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-    key TEXT NOT NULL, surface TEXT NOT NULL, base TEXT NOT NULL, base_reason TEXT NOT NULL,
-    created_at REAL NOT NULL, expires_at REAL NOT NULL
-);
-CREATE INDEX request_by_key ON request (key);
-CREATE TABLE ask (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL REFERENCES request (id),
-    place TEXT NOT NULL, excerpt TEXT NOT NULL, purpose TEXT NOT NULL,
-    client TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL, asked_at REAL NOT NULL
-);
-CREATE INDEX ask_by_request ON ask (request_id);
-CREATE TABLE decision (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL REFERENCES request (id),
-    key TEXT NOT NULL, answer TEXT NOT NULL, scope TEXT NOT NULL, reason TEXT NOT NULL,
-    channel TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at REAL NOT NULL
-);
-CREATE INDEX decision_by_key ON decision (key);
-CREATE UNIQUE INDEX one_answer ON decision (request_id) WHERE answer <> 'withdraw';
-CREATE UNIQUE INDEX one_withdrawal ON decision (request_id) WHERE answer = 'withdraw';
-CREATE TRIGGER decision_is_final BEFORE UPDATE ON decision
-    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
-CREATE TRIGGER decision_is_first BEFORE INSERT ON decision
-    WHEN EXISTS (
-        SELECT 1 FROM decision WHERE seq = NEW.seq OR
-        (request_id = NEW.request_id AND (answer = 'withdraw') = (NEW.answer = 'withdraw'))
-    )
-    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
-CREATE TRIGGER decision_stays BEFORE DELETE ON decision
-    BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END;
-"""
+MAX_WORDS = 2000
+"""Characters kept of each text that a client gives with a question."""
+
+MAX_OPEN = 200
+"""Questions that may be open at once, so that no flood of them buries one."""
+
+MAX_OPEN_OF_ONE = 50
+"""Of these, how many one client may have opened."""
 
 _OPEN = """
     NOT EXISTS (SELECT 1 FROM decision WHERE decision.request_id = request.id)
@@ -83,12 +63,15 @@ class Ledger:
             # this process holds on it, another Ledger's among them (fcntl(2)).
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+            for companion in ("", "-wal", "-shm", "-journal"):
+                _make_private(path.with_name(path.name + companion))
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._use_write_ahead_log()
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._chain = Chain(self._db, path)
             self._migrate()
 
     def close(self) -> None:
@@ -110,36 +93,23 @@ class Ledger:
                 return
 
     def _migrate(self) -> None:
-        if self._version() == FORMAT:
+        if schema.version(self._db) == schema.FORMAT:
             return
         with self._writing():
-            if self._version() == 0:
-                self._run_script(_SCHEMA)
-        if self._version() != FORMAT:
+            schema.upgrade(self._db, self._chain)
+        if schema.version(self._db) != schema.FORMAT:
             raise LedgerError(
                 "nothing was asked or granted: the queue was written by a newer OrgGuard",
                 hint="upgrade orgguard-mcp",
             )
-
-    def _run_script(self, script: str) -> None:
-        """Run *script* in the open transaction (sqlite3's executescript would commit it)."""
-        statement = ""
-        for line in script.splitlines(keepends=True):
-            statement += line
-            if sqlite3.complete_statement(statement):
-                self._db.execute(statement)
-                statement = ""
-        self._db.execute(f"PRAGMA user_version = {FORMAT}")
-
-    def _version(self) -> int:
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     # --- the queue ----------------------------------------------------------------------------
 
     def ask(self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float) -> Request:
         """Commit a question about *name*, or join the open one, and return it.
 
-        The same question from the same asker for the same place is kept once.
+        The same question from the same asker for the same place is kept once, and long texts are
+        cut. Raises `LedgerError` when too many questions are open for another one.
         """
         now = time.time()
         with self._errors("stored"), self._writing():
@@ -149,24 +119,50 @@ class Ledger:
             if row:
                 request_id = str(row[0])
             else:
-                request_id = secrets.token_hex(4)
-                self._db.execute(
-                    "INSERT INTO request (id, key, surface, base, base_reason, created_at,"
-                    " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        request_id, name.key, name.surface, base.commit, base.reason, now,
-                        now + lapse_seconds,
-                    ),
-                )  # fmt: skip
+                self._expect_room(asks[0].asker if asks else Asker(), now)
+                request_id = self._open(name, base, now, now + lapse_seconds)
             for ask in asks:
                 self._join(request_id, ask)
         return self.request(request_id)
 
+    def _expect_room(self, asker: Asker, now: float) -> None:
+        """Raise `LedgerError` unless *asker* may open another question. Whose a question is, its
+        first place tells.
+        """
+        same = "ask.pid = ? AND ask.started = ?" if asker.pid else "ask.pid = 0 AND ask.client = ?"
+        who = (asker.pid, asker.started) if asker.pid else (_cut(asker.label),)
+        everybodys, own = self._db.execute(
+            f"SELECT count(*), count(CASE WHEN {same} THEN 1 END) FROM request LEFT JOIN ask"
+            " ON ask.seq = (SELECT min(seq) FROM ask AS first WHERE first.request_id = request.id)"
+            f" WHERE {_OPEN}",
+            (*who, now),
+        ).fetchone()
+        if everybodys >= MAX_OPEN or own >= MAX_OPEN_OF_ONE:
+            whose = f"{own} of this client" if own >= MAX_OPEN_OF_ONE else f"{everybodys} in all"
+            raise LedgerError(
+                f"nothing was asked: too many questions are open, {whose}",
+                hint="the human can refuse all of one client's at once in `orgguard review`",
+            )
+
+    def _open(self, name: Name, base: Base, now: float, expires_at: float) -> str:
+        request_id = secrets.token_hex(4)
+        inserted = self._db.execute(
+            "INSERT INTO request (id, key, surface, base, base_reason, created_at, expires_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                request_id, name.key, _cut(name.surface, MAX_LENGTH), base.commit, base.reason, now,
+                expires_at,
+            ),
+        )  # fmt: skip
+        self._chain.append("request", inserted.lastrowid)
+        return request_id
+
     def _join(self, request_id: str, ask: Ask) -> None:
-        words = (request_id, ask.where, ask.excerpt, ask.purpose, ask.asker.label)
+        texts = (ask.where, ask.excerpt, ask.purpose, ask.asker.label, ask.worktree, ask.branch)
+        words = (request_id, *map(_cut, texts))
         same = self._db.execute(
             "SELECT seq FROM ask WHERE request_id = ? AND place = ? AND excerpt = ?"
-            " AND purpose = ? AND client = ?",
+            " AND purpose = ? AND client = ? AND worktree = ? AND branch = ?",
             words,
         ).fetchone()
         asked = (ask.asker.pid, ask.asker.started, ask.asked_at)
@@ -175,12 +171,14 @@ class Ledger:
                 "UPDATE ask SET pid = ?, started = ?, asked_at = ? WHERE seq = ?", (*asked, same[0])
             )
             return
-        self._db.execute(
-            "INSERT INTO ask (request_id, place, excerpt, purpose, client, pid, started, asked_at)"
-            " SELECT ?, ?, ?, ?, ?, ?, ?, ?"
+        inserted = self._db.execute(
+            "INSERT INTO ask (request_id, place, excerpt, purpose, client, worktree, branch,"
+            " pid, started, asked_at) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
             " WHERE (SELECT count(*) FROM ask WHERE request_id = ?) < ?",
             (*words, *asked, request_id, MAX_ASKS),
         )
+        if inserted.rowcount:
+            self._chain.append("ask", inserted.lastrowid)
 
     def request(self, request_id: str) -> Request:
         """The request *request_id*; `LedgerError` when there is none."""
@@ -195,6 +193,10 @@ class Ledger:
             rows = self._db.execute("SELECT DISTINCT key FROM request").fetchall()
             return frozenset(NameKey(row[0]) for row in rows)
 
+    def requests(self) -> list[Request]:
+        """Every request, oldest first."""
+        return self._requests("", ())
+
     def pending(self) -> list[Request]:
         """Every open request, oldest first."""
         return self._requests(f"WHERE {_OPEN}", (time.time(),))
@@ -206,68 +208,68 @@ class Ledger:
 
     def _requests(self, where: str, values: tuple[object, ...]) -> list[Request]:
         with self._errors("read"), self._lock:
-            rows = self._db.execute(
-                "SELECT id, surface, key, base, base_reason, created_at, expires_at"
-                f" FROM request {where} ORDER BY seq",
-                values,
-            ).fetchall()
             return [
                 Request(
                     id=row[0], name=Name(row[1], NameKey(row[2])), base=Base(row[3], row[4]),
                     created_at=row[5], expires_at=row[6], asks=self._asks(row[0]),
                 )
-                for row in rows
+                for row in self._chain.rows("request", where, values)
             ]  # fmt: skip
 
     def _asks(self, request_id: str) -> tuple[Ask, ...]:
-        rows = self._db.execute(
-            "SELECT place, excerpt, purpose, client, pid, started, asked_at"
-            " FROM ask WHERE request_id = ? ORDER BY seq",
-            (request_id,),
-        )
-        return tuple(Ask(row[0], row[1], row[2], Asker(*row[3:6]), row[6]) for row in rows)
+        rows = self._chain.rows("ask", "WHERE request_id = ?", (request_id,))
+        return tuple(
+            Ask(
+                where=place, excerpt=excerpt, purpose=purpose, asker=Asker(client, pid, started),
+                asked_at=asked_at, worktree=worktree, branch=branch,
+            )
+            for _, place, excerpt, purpose, client, worktree, branch, pid, started, asked_at in rows
+        )  # fmt: skip
 
     # --- decisions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Decision) -> Decision:
+    def decide(self, decision: Decision, grant: str = "") -> Decision:
         """Append *decision* unless the request has one already; return the one that stands.
 
-        One guarded INSERT decides who was first; the loser gets the winner's decision back.
+        One guarded INSERT decides who was first; the loser gets the winner's decision back. The
+        text of a signed *grant* is attached if the decision stands.
         """
         with self._errors("decided"), self._writing():
             self.request(decision.request_id)
             decisions = self.decisions(decision.key)
             mine = [d for d in decisions if d.request_id == decision.request_id]
             last = mine[-1].answer if mine else None
-            if consent.may_follow(last, decision.answer):
-                self._db.execute(
-                    "INSERT INTO decision (request_id, key, answer, scope, reason, channel,"
-                    " decided_by, decided_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        decision.request_id, decision.key, decision.answer,
-                        json.dumps(decision.scope.paths), decision.reason, decision.channel,
-                        decision.decided_by, decision.decided_at,
-                    ),
-                )  # fmt: skip
-                return decision
-            return mine[-1]
+            if not consent.may_follow(last, decision.answer):
+                return mine[-1]
+            inserted = self._db.execute(
+                "INSERT INTO decision (request_id, key, answer, scope, reason, channel,"
+                " decided_by, decided_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    decision.request_id, decision.key, decision.answer,
+                    _scope_text(decision.scope), decision.reason, decision.channel,
+                    decision.decided_by, decision.decided_at,
+                ),
+            )  # fmt: skip
+            self._chain.append("decision", inserted.lastrowid)
+            if grant:
+                self._attach(decision.request_id, grant)
+            return decision
 
     def decisions(self, key: NameKey | None = None) -> list[Decision]:
         """Every decision, or those on *key*, oldest first."""
-        where, values = ("WHERE key = ?", (key,)) if key is not None else ("", ())
+        # By its request, too: one whose key was changed must be seen, and fail.
+        by_key = "WHERE key = ? OR request_id IN (SELECT id FROM request WHERE request.key = ?)"
+        where, values = (by_key, (key, key)) if key is not None else ("", ())
         with self._errors("read"), self._lock:
-            rows = self._db.execute(
-                "SELECT request_id, key, answer, scope, reason, channel, decided_by, decided_at"
-                f" FROM decision {where} ORDER BY seq",
-                values,
-            ).fetchall()
+            if not self._chain.is_whole("decision"):
+                self.verify()
             return [
                 Decision(
                     request_id=row[0], key=NameKey(row[1]), answer=Answer(row[2]),
-                    scope=Scope(tuple(json.loads(row[3]))), reason=row[4], channel=row[5],
+                    scope=_scope(row[3]), reason=row[4], channel=row[5],
                     decided_by=row[6], decided_at=row[7],
                 )
-                for row in rows
+                for row in self._chain.rows("decision", where, values)
             ]  # fmt: skip
 
     def decision_on(self, request_id: str) -> Decision | None:
@@ -275,6 +277,38 @@ class Ledger:
         key = self.request(request_id).name.key
         found = (d for d in self.decisions(key) if d.request_id == request_id)
         return next((d for d in found if d.answer is not Answer.WITHDRAW), None)
+
+    # --- signed grants and the chain ----------------------------------------------------------
+
+    def attach(self, request_id: str, text: str) -> None:
+        """Append the *text* of a signed grant for the request; it may have several."""
+        with self._errors("stored"), self._writing():
+            self.request(request_id)
+            self._attach(request_id, text)
+
+    def _attach(self, request_id: str, text: str) -> None:
+        inserted = self._db.execute(
+            "INSERT INTO grant_file (request_id, text, added_at) VALUES (?, ?, ?)",
+            (request_id, text, time.time()),
+        )
+        self._chain.append("grant_file", inserted.lastrowid)
+
+    def attached(self) -> list[tuple[str, str]]:
+        """The signed grants, oldest first: the request's id, and the text."""
+        with self._errors("read"), self._lock:
+            return [(row[0], row[1]) for row in self._chain.rows("grant_file", "", ())]
+
+    def head(self) -> str:
+        """The digest of the newest entry of the log; 64 zeros when it is empty."""
+        with self._errors("read"), self._lock:
+            return self._chain.head()
+
+    def verify(self, anchors: Iterable[str] = ()) -> None:
+        """Raise `LedgerError` unless the whole log is as it was written, and has each of *anchors*:
+        heads that an approver signed.
+        """
+        with self._errors("verified"), self._reading():
+            self._chain.verify(anchors)
 
     def version(self) -> int:
         """A number that changes with every commit of another connection (`PRAGMA data_version`):
@@ -299,15 +333,62 @@ class Ledger:
                 raise
 
     @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One moment of the file for several reads; a transaction that is open already is one."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK")
+
+    @contextmanager
     def _errors(self, done: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
             raise LedgerError(
                 f"nothing was granted: the queue could not be {done}",
                 cause=f"{type(error).__name__}: {error}",
                 hint=_next_step(error, self._path),
             ) from error
+
+
+def _make_private(path: Path) -> None:
+    """Take from others what they may do with *path*, unless it is theirs or elsewhere."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise LedgerError(
+                "nothing was asked or granted: the queue is no file of this user's",
+                cause=f"{path} is another user's, a symbolic link or a directory",
+                hint=f"see who put it there, then move {path} away and ask again",
+            )
+        if found.st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _cut(text: str, size: int = MAX_WORDS) -> str:
+    over = len(text) - size
+    return f"{text[:size]}… ({over} characters cut)" if over > 0 else text
+
+
+def _scope_text(scope: Scope) -> str:
+    return json.dumps({"paths": scope.paths, "branch": scope.branch})
+
+
+def _scope(text: str) -> Scope:
+    """The scope that *text* holds; format 1 knew paths only, and wrote a bare list of them."""
+    stored = json.loads(text)
+    if isinstance(stored, list):
+        return Scope(tuple(stored))
+    return Scope(tuple(stored["paths"]), stored["branch"])
+
+
+_MACHINE = ("unable to open", "readonly", "disk I/O")
 
 
 def _next_step(error: Exception, path: Path) -> str:
@@ -316,6 +397,6 @@ def _next_step(error: Exception, path: Path) -> str:
         return "another process holds the queue; try again in a moment"
     if "full" in text or "No space" in text:
         return "free disk space, then try again"
-    if not isinstance(error, OSError | sqlite3.OperationalError):
-        return f"the file is damaged: move {path} away and ask again (its decisions are lost)"
-    return f"check that {path.parent} can be written"
+    if isinstance(error, OSError) or any(words in text for words in _MACHINE):
+        return f"check that {path.parent} can be written"
+    return start_anew(path)

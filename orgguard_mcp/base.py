@@ -1,0 +1,114 @@
+"""Which commit is the base: the one whose tree establishes names."""
+
+from __future__ import annotations
+
+import os
+
+from orgguard_mcp.errors import RepositoryError
+from orgguard_mcp.git import Git
+from orgguard_mcp.model import Base
+
+ENVIRONMENT_BASE = "ORGGUARD_BASE"
+
+_REMOTES = ("upstream", "origin")  # a fork's `origin` is the fork: `upstream` is the project
+_BRANCHES = ("main", "master", "trunk", "develop", "default")
+
+
+class Chooser:
+    """Chooses among the commits that one clone has; `RepositoryError` when git cannot answer."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def base(
+        self, ref: str | None = None, *, source: str = "--base", head: str | None = None
+    ) -> Base:
+        """Choose the base: the merge-base of *head* and *ref*, or of *head* and the upstream
+        default branch; without an upstream the local default branch, then HEAD.
+
+        *head* is HEAD unless given; *source* names where *ref* came from. The answer's `reason`
+        says which was taken and why.
+        """
+        if head is not None:
+            self.commit(head)
+        if ref is None and (ref := os.environ.get(ENVIRONMENT_BASE) or None):
+            source = ENVIRONMENT_BASE
+        if ref is not None:
+            self.commit(ref, role="base", source=source)
+            return self._merge_base(ref, f"{ref} (from {source})", head)
+        if upstream := self._upstream_default():
+            return self._merge_base(upstream, f"upstream default branch {_short(upstream)}", head)
+        if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
+            raise self._only_the_change()
+        for branch in self._local_defaults():
+            if self._git.resolve(f"refs/heads/{branch}"):
+                reason = f"local default branch {branch} (no upstream)"
+                return self._merge_base(f"refs/heads/{branch}", reason, head)
+        if self._git.is_shallow():
+            raise self._only_the_change()
+        if self._git.resolve("HEAD"):
+            return self._merge_base("HEAD", "HEAD (no upstream and no default branch)", head)
+        return Base("", "the repository has no commit yet: nothing is established")
+
+    def _only_the_change(self) -> RepositoryError:
+        return RepositoryError(
+            "names were not checked: the upstream default branch is not in this clone",
+            cause="only other branches were fetched, and they may be the change itself",
+            hint=f"{self._fetch_hint('origin/main')}, or name the base with --base",
+        )
+
+    def commit(self, ref: str, *, role: str = "head", source: str = "--head") -> str:
+        """The commit that *ref* names; `RepositoryError` when this clone has none."""
+        if ref.startswith("-"):
+            raise RepositoryError(f"names were not checked: {source} names no commit")
+        if commit := self._git.resolve(ref):
+            return commit
+        raise RepositoryError(
+            f"names were not checked: the {role} `{ref}` is not in this clone",
+            cause=f"git knows no commit by that name (it came from {source})"
+            + ("; the clone is shallow" if self._git.is_shallow() else ""),
+            hint=self._fetch_hint(ref),
+        )
+
+    def _merge_base(self, ref: str, what: str, given: str | None) -> Base:
+        name = given or "HEAD"
+        head = self._git.resolve(name)
+        tip = self._git.resolve(ref) or ""
+        if not head or head == tip:
+            return Base(tip, what, _short(ref), tip)
+        found = self._git.run("merge-base", head, tip, check=False).decode().strip()
+        if found:
+            return Base(found, f"merge-base of {name} and the {what}", _short(ref), tip)
+        if self._git.is_shallow():
+            raise RepositoryError(
+                f"names were not checked: `{_short(ref)}` and {name} share no commit in this clone",
+                cause="the clone is shallow, so their merge-base is missing",
+                hint=self._fetch_hint(_short(ref)),
+            )
+        return Base(tip, f"tip of the {what} (no common history with {name})", _short(ref), tip)
+
+    def _fetch_hint(self, ref: str) -> str:
+        remote, _, branch = ref.partition("/")
+        remote, branch = (remote, branch) if branch else ("origin", ref)
+        target = f"{remote} {branch}:refs/remotes/{remote}/{branch}"  # else it stays in FETCH_HEAD
+        unshallow = "--unshallow " if self._git.is_shallow() else ""
+        return f"run `git fetch {unshallow}{target}`; in GitHub Actions set `fetch-depth: 0`"
+
+    def _upstream_default(self) -> str | None:
+        """The default branch of the project's remote, as a full reference."""
+        remotes = self._git.run("remote").decode().split()
+        for remote in sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)):
+            head = f"refs/remotes/{remote}/HEAD"
+            target = self._git.run("symbolic-ref", "--quiet", head, check=False).decode().strip()
+            for ref in (target, *(f"refs/remotes/{remote}/{branch}" for branch in _BRANCHES)):
+                if ref and self._git.resolve(ref):
+                    return ref
+        return None
+
+    def _local_defaults(self) -> list[str]:
+        configured = self._git.run("config", "--get", "init.defaultBranch", check=False)
+        return [b for b in dict.fromkeys([configured.decode().strip(), *_BRANCHES[:2]]) if b]
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")

@@ -1,0 +1,151 @@
+"""The notary of one base: which grants count by its approvers, and how an approver's yes becomes
+one: put into words, signed and laid into the working trees that asked.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from orgguard_mcp import grants, signing
+from orgguard_mcp.approvers import Approvers
+from orgguard_mcp.errors import RepositoryError, SigningError
+from orgguard_mcp.grantbook import GrantBook, Rules, withdrawals
+from orgguard_mcp.grants import DIRECTORY, SUFFIX, WITHDRAWN, Grant
+from orgguard_mcp.model import Base, Request, Scope
+from orgguard_mcp.policy import Policy
+from orgguard_mcp.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """An approver at this machine, with the key that the base lists."""
+
+    person: str
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Yes:
+    """What is to be signed: a request, where its name may be written, and whether that holds for a
+    protected name, too.
+    """
+
+    request: Request
+    scope: Scope
+    lifts_protection: bool = False
+
+
+class Notary:
+    """Grants by the rules of one base. Methods raise `SigningError` when nothing can be signed or
+    no signature checked, `RepositoryError` when the base cannot be read.
+    """
+
+    def __init__(
+        self, repository: Repository, base: Base, policy: Policy, approvers: Approvers
+    ) -> None:
+        self.approvers = approvers
+        self._repository = repository
+        self._base = base
+        self._policy = policy
+        self._book = GrantBook({}, Rules(Approvers(), ""))
+
+    @cached_property
+    def _rules(self) -> Rules:
+        tip = self._base.tip
+        held = self._repository.folder(tip, DIRECTORY)
+        merged = frozenset(file.removesuffix(SUFFIX) for file in held if file.endswith(SUFFIX))
+        name = self._policy.repository or f"root:{self._repository.first_commit(tip)}"
+        return Rules(self.approvers, name, withdrawals(held), merged)
+
+    def book(self, files: Mapping[str, bytes]) -> GrantBook:
+        """The grants in *files*, each verified once."""
+        if self._book.files != files:
+            self._book = GrantBook(files, self._rules)
+        return self._book
+
+    def tree_files(self, head: str) -> Mapping[str, bytes]:
+        """The working tree's folder of grants; in a bare repository that of the commit *head*."""
+        try:
+            return self._repository.worktree_folder(DIRECTORY)
+        except RepositoryError:
+            return self._repository.folder(head, DIRECTORY) if head else {}
+
+    def signer(self) -> Signer | None:
+        """The approver whose key this user has, or None."""
+        key = signing.key_path()
+        public = signing.public_key(key) if self.approvers else None
+        person = self.approvers.person(public) if public else None
+        return Signer(person, key) if person else None
+
+    def sign(self, answers: Sequence[Yes], signer: Signer, log: str) -> list[Grant]:
+        """Grants for *answers*, with one signature: the passphrase is asked for once. *log* is the
+        head of the log that the approver saw.
+        """
+        now = time.time()
+        drafts = [
+            grants.draft(
+                yes.request.name.key, yes.scope, repository=self._rules.repository,
+                request=yes.request.id, approver=signer.person, decided_at=now,
+                days=self._policy.grant_days, log=log, lifts_protection=yes.lifts_protection,
+            )
+            for yes in answers
+        ]  # fmt: skip
+        message = grants.message(draft.digest for draft in drafts)
+        signature = signing.sign(message, signer.key, through_agent=self._policy.signing_agent)
+        if not signing.verify(message, signature, signer.person, self.approvers):
+            raise SigningError(
+                "nothing was granted: the signature does not verify",
+                cause="the key has expired, or is not the one that the base lists",
+                hint="`orgguard approver list` shows whose keys count",
+            )
+        return [grants.parse_grant(one.text.encode()) for one in grants.signed(drafts, signature)]
+
+    def deliver(self, grant: Grant, request: Request) -> list[Path]:
+        """Lay *grant*'s file into the working trees that asked, to be committed, or else into the
+        first; return the files. The ledger has the grant even when this raises.
+        """
+        there = self._repository.worktrees()
+        asked = {Path(ask.worktree) for ask in request.asks if ask.worktree}
+        return [lay(grant, top) for top in there if top in asked] or [
+            lay(grant, top) for top in there[:1]
+        ]
+
+
+def lay(grant: Grant, top: Path) -> Path:
+    """Write *grant*'s file into the working tree *top*, and return it."""
+    return _write(top, grant.file_name, grant.text)
+
+
+def withdraw(grant: Grant, top: Path) -> None:
+    """Take *grant* out of the working tree *top*, and leave a mark that it does not count."""
+    _write(top, grant.id + WITHDRAWN, "")
+    (top / DIRECTORY / grant.file_name).unlink(missing_ok=True)
+
+
+def _write(top: Path, name: str, text: str) -> Path:
+    folder = top / DIRECTORY
+    file = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.resolve() != top.resolve() / DIRECTORY:
+            raise SigningError(
+                f"the signed grant was not written: {DIRECTORY} leads elsewhere",
+                cause="a folder on the way is a symbolic link",
+                hint="remove the link, then run `orgguard grants write`",
+            )
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as written:
+            written.write(text.encode())
+    except FileExistsError:
+        pass  # it was written before
+    except OSError as error:
+        raise SigningError(
+            "the signed grant was not written",
+            cause=f"{file}: {error.strerror}",
+            hint="mend that, then run `orgguard grants write`",
+        ) from error
+    return file

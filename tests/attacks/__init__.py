@@ -1,0 +1,1 @@
+"""Attacks: each test says who attacks, and what must hold."""
