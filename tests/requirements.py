@@ -206,7 +206,62 @@ CLAUSES: dict[str, Clause] = {
             "test_scan::test_on_a_terminal_nothing_of_the_change_is_written_raw",
         ),
     ),
+    "signed": Clause(
+        "a grant that CI honours is signed by an approver whom the base lists, for this alone",
+        (
+            "test_signed_consent::test_a_signed_grant_passes_the_scan_in_a_fresh_clone",
+            "test_signed_consent::test_the_same_change_without_the_grant_fails",
+            "test_signed_consent::test_the_grant_and_what_git_publishes_with_it_do_not_hold_the_name",
+            "test_signed_consent::test_any_byte_of_the_grant_matters",
+            "test_signed_consent::test_the_name_and_the_path_matter",
+            "test_signed_consent::test_the_approvers_of_the_base_matter",
+            "test_signed_consent::test_another_branch_cannot_use_a_grant_for_one_change",
+            "test_signed_consent::test_a_wrong_passphrase_decides_nothing",
+            "test_signed_consent::test_a_yes_counts_from_the_level_that_the_policy_asks_for",
+            "test_signed_consent::test_a_refusal_counts_at_every_level",
+            "test_signed_consent::test_what_waits_for_a_signature_is_not_asked_about_again",
+            "test_signed_consent::test_no_form_is_shown_where_it_could_not_say_yes",
+            "test_signed_consent::test_decisions_of_a_lower_level_are_signed_in_one_go",
+            "test_signed_consent::test_who_is_no_approver_is_told_what_a_yes_is_worth",
+            "test_signed_consent::test_a_grant_is_laid_into_the_working_tree_that_asked",
+            "test_signed_consent::test_a_withdrawn_grant_counts_nowhere_once_that_is_merged",
+            "test_signed_consent::test_grants_are_listed_written_and_pruned",
+        ),
+    ),
+    "protected": Clause(
+        "a protected name is denied, unless an approver signs for it by name",
+        (
+            "test_signed_consent::test_an_approver_who_names_it_lifts_protection",
+            "test_signed_consent::test_an_ordinary_grant_does_not_lift_protection",
+            "test_signed_consent::test_protection_is_lifted_on_one_branch_alone",
+            "test_signed_consent::test_who_is_no_approver_lifts_nothing",
+        ),
+    ),
+    "canary": Clause(
+        "no byte that is emitted, stored or passed on holds a name that was planted",
+        (
+            "test_canary::test_the_canary_sees_what_it_looks_for",
+            "test_canary::test_no_format_of_a_scan_says_the_name",
+            "test_canary::test_no_scan_of_what_is_not_committed_says_the_name",
+            "test_canary::test_no_text_that_is_scanned_is_repeated",
+            "test_canary::test_an_error_about_what_the_caller_typed_stores_nothing",
+            "test_canary::test_the_queue_and_the_log_hide_names",
+            "test_canary::test_an_incident_is_told_without_the_name",
+            "test_canary::test_protected_names_leave_fingerprints_alone",
+            "test_canary::test_the_server_says_names_to_its_caller_alone",
+        ),
+    ),
+    "hostile-client": Clause(
+        "what a client puts into a question decides nothing beside it",
+        (
+            "attacks.test_questions::test_an_excerpt_that_hides_a_second_name",
+            "attacks.test_questions::test_a_client_that_asks_too_much_is_refused_at_once",
+            "attacks.test_questions::test_another_spelling_is_the_same_question",
+        ),
+    ),
 }
 
-ACCEPTANCE = ("test_end_to_end", "test_elicitation", "test_review")
+ACCEPTANCE = (
+    "test_end_to_end", "test_elicitation", "test_review", "test_signed_consent", "test_canary",
+)  # fmt: skip
 """Modules whose every test serves a clause."""

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def _tests_in(module: str) -> set[str]:
-    tree = ast.parse((HERE / f"{module}.py").read_text())
+    tree = ast.parse((HERE / f"{module.replace('.', '/')}.py").read_text())
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {
         f"{module}::{node.name}"

@@ -348,3 +348,76 @@ def run(command: str, repo: Repo, *options: str) -> str:
         timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.stdout
+
+
+# --- protected names ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def protecting(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same, with a list of one protected name on the base's branch, and its key at hand."""
+    key, names = tmp_path / "protected-key", tmp_path / "customers.txt"
+    names.write_text(f"{COINED}\n")
+    world.dev.git("checkout", "-q", "-b", "protect", "origin/main")
+    run("protect", world.dev, "key", str(key))
+    monkeypatch.setenv("ORGGUARD_PROTECTED_KEY_FILE", str(key))
+    run("protect", world.dev, "import", str(names))
+    world.dev.commit(message="Protect")
+    world.dev.git("push", "-q", "origin", "HEAD:refs/heads/protect")
+    world.origin.git("merge", "-q", "protect")
+    world.dev.git("fetch", "-q")
+    world.dev.git("checkout", "-q", "-B", "feature", "origin/main")
+    return world
+
+
+def adds(world: World, name: str, *options: str) -> None:
+    """Run `orgguard grants add` as the approver."""
+    with Human(
+        world.dev.path, "add", *options, command="grants", ORGGUARD_KEY=str(world.key)
+    ) as human:
+        human.sees("The name to allow: ")
+        human.types(name)
+        human.sees("PROTECTED")
+        human.sees("Type it again")
+        human.types(name)
+        human.sees("Enter passphrase")
+        human.types(PASSPHRASE)
+        human.sees("Signed")
+        assert human.leaves() == 0
+
+
+def test_an_approver_who_names_it_lifts_protection(protecting: World, tmp_path: Path) -> None:
+    adds(protecting, COINED)
+    protecting.dev.commit({"src/client.py": f'VENDOR = "{COINED} GmbH"\n'})
+    assert "lifts protection" in grant_file(protecting.dev).read_text()
+    assert scan(protecting.fresh(tmp_path / "ci")).code == 0
+    with Guard(protecting.dev.path) as guard:
+        assert guard.check(COINED).trust is Trust.SIGNED
+
+
+def test_an_ordinary_grant_does_not_lift_protection(
+    world: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    granted(world, "y")
+    grant = grant_file(world.dev)
+    text = grant.read_bytes()
+    world = request.getfixturevalue("protecting")
+    grant.parent.mkdir(parents=True, exist_ok=True)
+    grant.write_bytes(text)
+    world.dev.commit({"src/client.py": f'VENDOR = "{COINED} GmbH"\n'})
+    found = scan(world.fresh(tmp_path / "ci"))
+    assert found.findings[COINED.casefold()]["basis"] == "protected"
+
+
+def test_protection_is_lifted_on_one_branch_alone(protecting: World, tmp_path: Path) -> None:
+    adds(protecting, COINED, "--this-change")
+    protecting.dev.commit({"src/client.py": f'VENDOR = "{COINED} GmbH"\n'})
+    clone = protecting.fresh(tmp_path / "ci")
+    assert scan(clone).code == 0
+    assert scan(clone, "--branch", "other").findings[COINED.casefold()]["basis"] == "protected"
+
+
+def test_who_is_no_approver_lifts_nothing(protecting: World) -> None:
+    with Human(protecting.dev.path, "add", command="grants", ORGGUARD_KEY="/nowhere/key") as human:
+        human.sees("nothing was granted: you are no approver here")
+        assert human.leaves() == 2
