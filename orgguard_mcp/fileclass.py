@@ -57,8 +57,8 @@ _DOC = re.compile(
     r"|^(readme|changelog|changes|authors|contributors|adopters|users|license|notice|copying)\b"
 )
 _CONFIG = re.compile(
-    r"\.(ya?ml|toml|ini|cfg|conf|json[5c]?|xml|properties|env|plist|tf|tfvars|hcl|csv|tsv)$"
-    r"|^\.[^.]+(rc)?$|^(dockerfile|makefile|justfile|procfile)$|^\.env"
+    r"\.(ya?ml|toml|ini|cfg|conf|json[5c]?|xml|properties|env|plist|tf|tfvars|hcl|csv|tsv|grant)$"
+    r"|\.withdrawn$|^\.[^.]+(rc)?$|^(dockerfile|makefile|justfile|procfile)$|^\.env"
 )
 
 

@@ -2,7 +2,7 @@
 
 A grant holds for one name, one repository, one scope and a time, and is signed over all of them. It
 does not contain the name, nor a path or branch, which may be named after it: in their place are
-HMACs under a key that is stretched from the name (scrypt, RFC 7914) with the grant's id as salt.
+HMACs under a key that is stretched from the name (scrypt, RFC 7914), and over the grant's own id.
 Who has found a name can see whether the grant is about it; who has only the file must guess, at the
 price of one scrypt a guess.
 
@@ -16,7 +16,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +33,7 @@ MAX_BYTES = 64 << 10
 NO_LOG = "0" * 64
 
 _SCRYPT_COST = 1 << 14
-"""About 45 ms and 16 MB for each name and grant: little for a scan, much for guesses."""
+"""About 45 ms and 16 MB for each name: little for a scan, much for guesses."""
 
 _ARMOUR = re.compile(
     r"-----BEGIN SSH SIGNATURE-----\n((?:[A-Za-z0-9+/=]{1,70}\n)+)-----END SSH SIGNATURE-----\n"
@@ -123,7 +122,10 @@ class Grant:
 
     def is_about(self, key: NameKey) -> bool:
         """Whether the name that *key* stands for is the one that was granted."""
-        return hmac.compare_digest(self.name, _sealed(key, self.id, "name", key))
+        return hmac.compare_digest(self.name, self._seal(key)("name", key))
+
+    def _seal(self, key: NameKey) -> _Seal:
+        return _Seal(key, self.repository, self.id)
 
     def covers(self, key: NameKey, place: Place) -> bool:
         """Whether this is about *key* and holds at *place*."""
@@ -132,7 +134,7 @@ class Grant:
         if self.scope == "repository":
             return True
         where = place.path if self.scope == "paths" else place.branch
-        return bool(where) and _sealed(key, self.id, self.scope, where or "") in self.within
+        return bool(where) and self._seal(key)(self.scope, where or "") in self.within
 
 
 def draft(
@@ -141,6 +143,7 @@ def draft(
 ) -> Grant:  # fmt: skip
     """A grant that is not signed yet."""
     salt = secrets.token_hex(16)
+    seal = _Seal(key, repository, salt)
     kind = "change" if scope.branch else "paths" if scope.paths else "repository"
     where = (scope.branch,) if scope.branch else scope.paths
     return Grant(
@@ -148,8 +151,8 @@ def draft(
         repository=repository,
         request=request,
         scope=kind,
-        name=_sealed(key, salt, "name", key),
-        within=tuple(sorted({_sealed(key, salt, kind, one) for one in where})),
+        name=seal("name", key),
+        within=tuple(sorted({seal(kind, one) for one in where})),
         lifts_protection=lifts_protection,
         approver=approver,
         decided_at=int(decided_at),
@@ -258,14 +261,22 @@ def _seconds(text: str) -> int:
         raise _damaged("its time is none") from error
 
 
+class _Seal:
+    """Puts texts of one grant under the key that is stretched from a name."""
+
+    def __init__(self, key: NameKey, repository: str, salt: str) -> None:
+        self._stretched = _stretched(key, repository)
+        self._salt = salt
+
+    def __call__(self, kind: str, text: str) -> str:
+        said = "\0".join((self._salt, kind, text)).encode("utf-8", "surrogateescape")
+        return hmac.new(self._stretched, said, "sha256").hexdigest()
+
+
 @lru_cache(maxsize=4096)
-def _stretched(key: NameKey, salt: str) -> bytes:
+def _stretched(key: NameKey, repository: str) -> bytes:
+    """Salted by the repository, so that a name costs once, however many grants there are."""
+    salt = hashlib.sha256(repository.encode()).digest()
     return hashlib.scrypt(
-        key.encode(), salt=bytes.fromhex(salt), n=_SCRYPT_COST, r=8, p=1, maxmem=64 << 20, dklen=32
+        key.encode(), salt=salt, n=_SCRYPT_COST, r=8, p=1, maxmem=64 << 20, dklen=32
     )
-
-
-def _sealed(key: NameKey, salt: str, kind: str, text: str) -> str:
-    """*text* under the key that is stretched from a name."""
-    said = kind.encode() + b"\0" + os.fsencode(text)
-    return hmac.new(_stretched(key, salt), said, "sha256").hexdigest()

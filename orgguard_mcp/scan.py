@@ -56,8 +56,10 @@ def scan(
     """
     reporting = level or guard.policy.level
     change = read_change(guard.repository, guard.base, sources)
-    guard.consider(change.branch, change.folder(GRANTS))
-    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files()))
+    grants = change.folder(GRANTS)
+    guard.consider(change.branch, grants)
+    plain = guard.grants.plain_files() & grants.keys()
+    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in plain))
     sweep = Sweep(guard.protected)
     candidates = gather(sweep.over(reading.artifacts(change)), guard.holdings)
     weighed = weigh(candidates, guard.holdings, guard.classify)
@@ -301,10 +303,11 @@ def _fingerprinted(findings: list[Finding]) -> Iterator[Finding]:
     of names could look up a hash of it.
     """
     extents = _extents(findings)
-    names_found = sorted({_written(at) for one in findings for at in one.locations}, key=len)[::-1]
+    written = sorted({_written(at) for one in findings for at in one.locations}, key=len)[::-1]
+    found = re.compile("|".join(map(re.escape, filter(None, written))) or "(?!)", re.IGNORECASE)
     seen: dict[str, int] = {}
     for finding in findings:
-        places = sorted({_bare(location, extents, names_found) for location in finding.locations})
+        places = sorted({_bare(location, extents, found) for location in finding.locations})
         digest = hashlib.sha256("\n".join(places).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         count = seen[digest] = seen.get(digest, 0) + 1
         yield replace(finding, fingerprint=digest if count == 1 else f"{digest}-{count}")
@@ -330,7 +333,7 @@ def _extents(findings: Iterable[Finding]) -> dict[_Line, list[tuple[int, int]]]:
 def _bare(
     location: Location,
     extents: Mapping[_Line, list[tuple[int, int]]],
-    names_found: Iterable[str],
+    found: re.Pattern[str],
 ) -> str:
     """A place without names: its surface, and its line with every found name cut out. Its path is
     left out: a folder may be named after the organisation, too.
@@ -338,8 +341,4 @@ def _bare(
     text = location.text
     for start, end in sorted(extents[location.surface, location.path, text], reverse=True):
         text = text[:start] + "\0" + text[end:]
-    lowered = text.lower()
-    for name in names_found:
-        if name.lower() in lowered:  # most are not, and there may be thousands
-            text = re.sub(re.escape(name), "\0", text, flags=re.IGNORECASE)
-    return f"{location.surface.value}\0{text.strip()}"
+    return f"{location.surface.value}\0{found.sub(chr(0), text).strip()}"
