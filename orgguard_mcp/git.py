@@ -119,7 +119,7 @@ class Git:
         return self.run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def cut_off(self) -> frozenset[str]:
-        """The commits of a shallow clone whose parents it does not have (gitformat-pack, shallow)."""
+        """The commits whose parents this clone does not have, since it is shallow."""
         if not self.is_shallow():
             return frozenset()
         shown = self.run("rev-parse", "--path-format=absolute", "--git-path", "shallow")

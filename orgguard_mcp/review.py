@@ -195,7 +195,8 @@ class Review:
             return False
         if self._signer:
             what = f'"{visible(request.name.surface)}" {_where(scope)}'
-            self._terminal.show(f"You sign for {what}, as {self._signer.person}.")
+            until = clock(time.time() + self._guard.policy.grant_days * 86400, time.time())
+            self._terminal.show(f"You sign for {what}, until {until}, as {self._signer.person}.")
         try:
             self._decide(request, Answer.GRANT, scope=scope)
         except SigningError as error:
