@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test test-clients lint bench fuzz dist clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) lint
 	$(BIN)/pytest
+
+# Real clients from npm and PyPI, about 3 GB in the user's cache, or in what ORGGUARD_CLIENTS names.
+test-clients: $(READY)
+	$(BIN)/python -m tests.clients.clients
+	$(BIN)/pytest tests/clients -m clients
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -27,6 +32,12 @@ TARGET ?= decode
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --group fuzz
 	$(BIN)/python bench/fuzz.py $(TARGET) -max_total_time=300 -max_len=4000 -timeout=20
+
+# What a release uploads; docs/distribution.md says where.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/python mcpb/pack.py dist
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
