@@ -12,6 +12,10 @@ ENVIRONMENT_BASE = "ORGGUARD_BASE"
 
 _REMOTES = ("upstream", "origin")  # a fork's `origin` is the fork: `upstream` is the project
 _BRANCHES = ("main", "master", "trunk", "develop", "default")
+_UNPUBLISHED = (
+    "nothing of this repository is on a remote yet, so nothing is established"
+    f" ({ENVIRONMENT_BASE} names a base)"
+)
 
 
 class Chooser:
@@ -21,13 +25,15 @@ class Chooser:
         self._git = git
 
     def base(
-        self, ref: str | None = None, *, source: str = "--base", head: str | None = None
-    ) -> Base:
+        self, ref: str | None = None, *, source: str = "--base", head: str | None = None,
+        published: bool = False,
+    ) -> Base:  # fmt: skip
         """Choose the base: the merge-base of *head* and *ref*, or of *head* and the upstream
         default branch; without an upstream the local default branch, then HEAD.
 
-        *head* is HEAD unless given; *source* names where *ref* came from. The answer's `reason`
-        says which was taken and why.
+        *head* is HEAD unless given; *source* names where *ref* came from. With *published* a branch
+        that no remote has is no base: it is what a first push would publish, though the rules are
+        read there. The answer's `reason` says which was taken and why.
         """
         if head is not None:
             self.commit(head)
@@ -41,12 +47,16 @@ class Chooser:
         if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
             raise self._only_the_change()
         for branch in self._local_defaults():
-            if self._git.resolve(f"refs/heads/{branch}"):
+            if tip := self._git.resolve(f"refs/heads/{branch}"):
+                if published:
+                    return Base("", _UNPUBLISHED, tip=tip)
                 reason = f"local default branch {branch} (no upstream)"
                 return self._merge_base(f"refs/heads/{branch}", reason, head)
         if self._git.is_shallow():
             raise self._only_the_change()
-        if self._git.resolve("HEAD"):
+        if tip := self._git.resolve("HEAD"):
+            if published:
+                return Base("", _UNPUBLISHED, tip=tip)
             return self._merge_base("HEAD", "HEAD (no upstream and no default branch)", head)
         return Base("", "the repository has no commit yet: nothing is established")
 

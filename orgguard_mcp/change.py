@@ -7,6 +7,7 @@ of it was scanned.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from orgguard_mcp.event import Event, read_event
 from orgguard_mcp.lines import decode, numbered, pieces, readable
 from orgguard_mcp.messages import cleanup, message, written
 from orgguard_mcp.model import Artifact, Base, Coverage, Skipped, Surface
+from orgguard_mcp.packages import read_packages
 from orgguard_mcp.repository import FileChange, Lack, Repository
 
 CONTENT = (Surface.CODE, Surface.DOCS, Surface.DATA)
@@ -41,9 +43,12 @@ _NO_LINES = frozenset({Surface.BRANCH, Surface.TAG, Surface.PATH})
 class Sources:
     """What `orgguard scan` was asked to read, beside the base.
 
-    Without any of `head`, `staged` and `worktree` the head is HEAD; but a message or text alone is
-    all that is read then, since it comes from a hook that has nothing else to ask. `tags` are about
-    to be published, beside those on the change's commits. `text` stands for its surface.
+    Without any of `head`, `staged` and `worktree` the head is HEAD; but a message, a text or built
+    packages alone are all that is read then, since who gives them has nothing else to ask. `tags`
+    are about to be published, beside those on the change's commits. `text` stands for its surface.
+
+    `pushed` are the references that a push makes: the full name at the remote and the object's id.
+    Of branches and tags these alone are published then; `branch` still says whose change it is.
     """
 
     head: str | None = None
@@ -55,12 +60,15 @@ class Sources:
     tags: tuple[str, ...] = ()
     message_file: Path | None = None
     text: tuple[Surface, str] | None = None
+    packages: tuple[Path, ...] = ()
+    pushed: tuple[tuple[str, str], ...] = ()
 
     @property
     def text_alone(self) -> bool:
-        """Whether a message or a text is all that was given."""
+        """Whether a message, a text or packages are all that was given."""
+        alone = self.text or self.message_file or self.packages
         given = self.head, self.staged, self.worktree, self.event, self.pr_text, self.branch
-        return bool(self.text or self.message_file) and not any((*given, self.tags))
+        return bool(alone) and not any((*given, self.tags))
 
 
 def read_change(repository: Repository, base: Base, sources: Sources) -> Change:
@@ -139,17 +147,22 @@ class Change:
         sources = self._sources
         if sources.text:
             yield _text(*sources.text)
-        yield from self._branches()
-        yield from self._tags()
+        if sources.pushed:
+            yield from self._pushed()
+        else:
+            yield from self._branches()
+            yield from self._tags()
         yield from self._pull_request()
         yield from self._messages()
+        yield from self._packages()
         yield from self._files()
 
     def _miss(self, surface: Surface, reason: str) -> None:
         """Note that nothing of *surface* was there to scan."""
         given = self._sources.text
         if self._sources.text_alone:
-            reason = "not asked for: only the given text was"
+            alone = "packages were" if self._sources.packages else "text was"
+            reason = f"not asked for: only the given {alone}"
         if not given or given[0] is not surface:
             self._tally.skip(surface, surface.value.replace("-", " "), reason, absent=True)
 
@@ -185,6 +198,18 @@ class Change:
             note = _lines(message(next(notes))) if oid else ()
             if name not in given or note:
                 yield Artifact(Surface.TAG, "", ((0, name), *note))
+
+    def _pushed(self) -> Iterator[Artifact]:
+        """The names that the push makes, and what is said in its annotated tags."""
+        seen = set()
+        for ref, oid in self._sources.pushed:
+            kind = Surface.TAG if ref.startswith("refs/tags/") else Surface.BRANCH
+            seen.add(kind)
+            yield _text(kind, re.sub("^refs/((heads|tags)/)?", "", ref))
+            for note in self._repository.annotations(oid):  # prose, as a commit's message is
+                yield Artifact(Surface.COMMIT_MESSAGE, oid, _lines(message(note)))
+        for kind in {Surface.BRANCH, Surface.TAG} - seen:
+            self._miss(kind, "the push has none")
 
     def _pull_request(self) -> Iterator[Artifact]:
         event = self._event or Event()
@@ -235,9 +260,14 @@ class Change:
         )
         return written(text, how)
 
+    def _packages(self) -> Iterator[Artifact]:
+        packages, base = self._sources.packages, self._base.commit
+        tree = self._repository.tree(base).files if packages and base else []
+        yield from read_packages(packages, {entry.oid for entry in tree}, self._tally.skip)
+
     def _files(self) -> Iterator[Artifact]:
         if not (self.head or self._sources.staged or self._sources.worktree):
-            for surface in (*CONTENT, Surface.PATH):
+            for surface in () if self._sources.packages else (*CONTENT, Surface.PATH):
                 self._miss(surface, "the repository has no commit yet: pass --staged")
             return
         if self._sources.staged and os.environ.get("GIT_INDEX_FILE"):

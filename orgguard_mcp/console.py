@@ -23,11 +23,12 @@ def say(text: str) -> None:
         sys.stderr.write(text + "\n")
 
 
-def shows_names(*, reveal: bool) -> bool:
-    """Whether names may be printed: undecided and refused ones are for the user's own eyes, not for
-    pipes and CI logs. A CI system may have a terminal, but keeps what it shows.
+def shows_names(*, reveal: bool, stream: TextIO | None = None) -> bool:
+    """Whether names may be printed to *stream* (standard output): undecided and refused ones are
+    for the user's own eyes, not for pipes and CI logs. A CI system may have a terminal, but keeps
+    what it shows.
     """
-    return reveal or (sys.stdout.isatty() and not os.environ.get("CI"))
+    return reveal or ((stream or sys.stdout).isatty() and not os.environ.get("CI"))
 
 
 class Terminal:

@@ -89,15 +89,15 @@ def read_files(
             target = readable(new).replace("\n", " ")
             yield Artifact(Surface.DATA, change.path, tuple((1, p) for p in pieces(target)))
         elif change.new_oid not in moved and not (stored and change.new_oid == change.old_oid):
-            yield from _read_text(change.path, new, [_lines(old), removed], skip)
+            yield from read_text(change.path, new, [_lines(old), removed], skip)
     if lost and not read and repository.partial:
         raise partial_clone("none of the change's files could be read")
 
 
-def _read_text(
+def read_text(
     path: str, data: bytes, present: Sequence[AbstractSet[int]], skip: Skip
 ) -> Iterator[Artifact]:
-    """The lines of the file *path* that none of *present* has."""
+    """The lines of the file *path* that none of *present* has, at most `MAX_LINES` at once."""
     read = decode(data)
     if read is None:
         skip(surface_of(path), path, "binary: its name alone was scanned")

@@ -62,8 +62,12 @@ class Fault:
 class GrantBook:
     """Grants by their files' names. What cannot be read or verified is a fault, never a yes."""
 
-    def __init__(self, files: Mapping[str, bytes], rules: Rules) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], rules: Rules, kept: frozenset[str] = frozenset()
+    ) -> None:
+        """*files* by name; those *kept* are not in the tree, but in this machine's ledger."""
         self.rules = rules
+        self.kept = kept
         self.faults: list[Fault] = []
         self.files = files
         self._grants: list[Grant] | None = None
@@ -105,7 +109,7 @@ class GrantBook:
         """
         marks = {one + WITHDRAWN for one in withdrawals(self.files) if _ID.fullmatch(one)}
         empty = {file for file in marks if not self.files[file]}
-        return frozenset(empty | {grant.file_name for grant in self.grants})
+        return frozenset(empty | {grant.file_name for grant in self.grants}) - self.kept
 
     def _accepted(self) -> Iterator[Grant]:
         self.faults.clear()

@@ -68,15 +68,18 @@ class Guard:
     Raises `OrgGuardError` and its kinds from every method: a door that gets one lets nothing
     through. Methods may be called from several threads. With `alone` set the base alone speaks:
     what humans decided on this machine does not count, just as CI does not know of it. `branch` is
-    the change's, where that is another than the checked-out one.
+    the change's, where that is another than the checked-out one. *published*: what no remote has
+    establishes nothing.
     """
 
     def __init__(
-        self, directory: str | Path, base: str | None = None, head: str | None = None
-    ) -> None:
+        self, directory: str | Path, base: str | None = None, head: str | None = None, *,
+        published: bool = False,
+    ) -> None:  # fmt: skip
         self.repository = Repository(directory)
         self._ref = base
         self._head = head
+        self._published = published
         self.alone = False
         self.branch = ""
         self._of_change: Mapping[str, bytes] | None = None
@@ -120,7 +123,7 @@ class Guard:
             self._view = view
 
     def _look(self) -> View:
-        base, policy = _base_and_policy(self.repository, self._ref, self._head)
+        base, policy = _base_and_policy(self.repository, self._ref, self._head, self._published)
         approvers = parse_approvers(_rule(self.repository, base, APPROVERS_PATH) or b"")
         notary = Notary(self.repository, base, policy, approvers)
         # Read when first needed: the queue's commands work without the key.
@@ -272,11 +275,11 @@ class Guard:
 
     def _grants(self, view: View) -> GrantBook:
         if not view.notary.approvers:
-            return view.notary.book({})
+            return view.notary.book({}, {})
         head = self.repository.resolve(self._head or "HEAD") or ""
         tree = view.notary.tree_files(head) if self._of_change is None else self._of_change
         kept = self.ledger.attached() if self.has_ledger else []
-        return view.notary.book({file_name_of(text): text.encode() for _, text in kept} | {**tree})
+        return view.notary.book(tree, {file_name_of(text): text.encode() for _, text in kept})
 
     @property
     def notary(self) -> Notary:
@@ -360,15 +363,15 @@ _SCOPES = {"repository": "in this repository", "paths": "here", "change": "in th
 
 
 def _base_and_policy(
-    repository: Repository, ref: str | None, head: str | None
+    repository: Repository, ref: str | None, head: str | None, published: bool
 ) -> tuple[Base, Policy]:
     """The base and its policy. The policy of the first base may name another base; that one's
     policy then holds, and is not followed further.
     """
-    base = repository.base(ref, head=head)
+    base = repository.base(ref, head=head, published=published)
     policy = _policy_at(repository, base)
     chosen = ref or os.environ.get(ENVIRONMENT_BASE)
-    if policy.base and not chosen:
+    if policy.base and base.commit and not chosen:
         base = repository.base(policy.base, source=f"base in {POLICY_PATH}", head=head)
         policy = _policy_at(repository, base)
     return base, policy

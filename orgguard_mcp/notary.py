@@ -62,10 +62,11 @@ class Notary:
         name = self._policy.repository or f"root:{self._repository.first_commit(tip)}"
         return Rules(self.approvers, name, withdrawals(held), merged)
 
-    def book(self, files: Mapping[str, bytes]) -> GrantBook:
-        """The grants in *files*, each verified once."""
-        if self._book.files != files:
-            self._book = GrantBook(files, self._rules)
+    def book(self, tree: Mapping[str, bytes], kept: Mapping[str, bytes]) -> GrantBook:
+        """The grants of a tree and those that the ledger has beside, each verified once."""
+        beside = frozenset(kept.keys() - tree.keys())
+        if (self._book.files, self._book.kept) != ({**kept, **tree}, beside):
+            self._book = GrantBook({**kept, **tree}, self._rules, beside)
         return self._book
 
     def tree_files(self, head: str) -> Mapping[str, bytes]:

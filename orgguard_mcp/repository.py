@@ -113,10 +113,11 @@ class Repository:
     # --- the base -----------------------------------------------------------------------------
 
     def base(
-        self, ref: str | None = None, *, source: str = "--base", head: str | None = None
-    ) -> Base:
+        self, ref: str | None = None, *, source: str = "--base", head: str | None = None,
+        published: bool = False,
+    ) -> Base:  # fmt: skip
         """Choose the base: see `base.Chooser`."""
-        return Chooser(self._git).base(ref, source=source, head=head)
+        return Chooser(self._git).base(ref, source=source, head=head, published=published)
 
     def commit(self, ref: str) -> str:
         """The commit that *ref* names; `RepositoryError` when this clone has none."""
@@ -336,6 +337,34 @@ class Repository:
             if index.parent == git_dir and index.is_file():
                 return index
         return None
+
+    def is_hooked(self) -> bool:
+        """Whether git's own variables, which its hooks are given, speak of this repository."""
+        asked = "rev-parse", "--absolute-git-dir"
+        given = os.environ.get("GIT_DIR")
+        told = self._git.run(*asked, variables={"GIT_DIR": given} if given else {}, check=False)
+        return told == self._git.run(*asked)
+
+    def hooks_dir(self) -> Path:
+        """The directory that git runs hooks from, by `core.hooksPath` of whatever scope."""
+        args = "config", "-z", "--show-scope", "--type=path", "--get-all", "core.hooksPath"
+        files = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+        scopes = {name: os.environ[name] for name in files if name in os.environ}
+        listed = self._git.run(*args, check=False, variables=scopes)
+        fields = os.fsdecode(listed).split("\0")
+        # The command line's scope is our own: this program runs git without hooks.
+        given = [v for k, v in zip(fields[::2], fields[1::2], strict=False) if k != "command"]
+        if not given:
+            return self.common_dir / "hooks"
+        return (self.common_dir if self.is_bare() else self.top_level()) / given[-1]
+
+    def annotations(self, oid: str) -> list[bytes]:
+        """The annotated tags that *oid* leads through, the outermost first; none for a commit."""
+        found = []
+        while self._git.run("cat-file", "-t", oid).strip() == b"tag":
+            found += [data for _, data in self.objects([oid], "tag") if isinstance(data, bytes)]
+            oid = found[-1].split(maxsplit=2)[1].decode()
+        return found
 
     def top_level(self) -> Path:
         """The working tree's directory; `RepositoryError` in a bare repository."""

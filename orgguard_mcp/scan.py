@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from orgguard_mcp import names
 from orgguard_mcp.change import Change, Sources, read_change
@@ -37,6 +38,7 @@ from orgguard_mcp.model import (
     path_of,
 )
 from orgguard_mcp.names import Name
+from orgguard_mcp.packages import class_of
 from orgguard_mcp.sweep import Sweep
 
 MAX_DECODED = 100_000
@@ -44,6 +46,16 @@ MAX_DECODED = 100_000
 
 Progress = Callable[[int], None]
 """Hears how many files, messages and the like were read."""
+
+
+class Judged(NamedTuple):
+    """What came of some artifacts: findings, the verdicts on all names that were put to the guard,
+    and how many candidates stayed below the reporting level.
+    """
+
+    findings: tuple[Finding, ...]
+    verdicts: tuple[Verdict, ...]
+    suppressed: int
 
 
 def scan(
@@ -54,33 +66,55 @@ def scan(
     *level* is the policy's unless given. Raises `OrgGuardError` when anything of it could not be
     checked as a whole; what was passed over in part is in the report's coverage.
     """
-    reporting = level or guard.policy.level
     change = read_change(guard.repository, guard.base, sources)
-    grants = change.folder(GRANTS)
-    guard.consider(change.branch, grants)
-    plain = guard.grants.plain_files() & grants.keys()
-    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in plain))
-    sweep = Sweep(guard.protected)
-    candidates = gather(sweep.over(reading.artifacts(change)), guard.holdings)
-    weighed = weigh(candidates, guard.holdings, guard.classify)
-    floor = PEDANTIC() if reporting is Level.PEDANTIC else REGULAR()
-    judged = _judged(guard, weighed, floor, reading)
-    findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
-    lack, fails = _lack_of_key(guard, change)
+    guard.consider(change.branch, change.folder(GRANTS))
+    judged = judge(guard, change, level, progress)
+    lack, fails = _lack_of_key(guard, change.forked)
     return Report(
         base=guard.base,
         head=change.head,
-        findings=tuple(_fingerprinted(findings)),
+        findings=judged.findings,
         coverage=change.coverage,
-        suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
-        consented=sum(verdict.basis is Basis.CONSENTED for _, verdict in judged),
+        suppressed=judged.suppressed,
+        consented=sum(verdict.basis is Basis.CONSENTED for verdict in judged.verdicts),
         notes=(
             *_rules_changed(change),
-            *_grants_said(guard, [verdict for _, verdict in judged]),
+            *_grants_said(guard, judged.verdicts),
             *filter(None, [lack]),
         ),
         unchecked=lack if fails else "",
     )
+
+
+def judge(
+    guard: Guard,
+    artifacts: Iterable[Artifact],
+    level: Level | None = None,
+    progress: Progress | None = None,
+) -> Judged:
+    """The names in *artifacts* that the guard does not allow, at the policy's level unless another
+    is given. Raises `OrgGuardError` when they could not be judged.
+    """
+    floor = PEDANTIC() if (level or guard.policy.level) is Level.PEDANTIC else REGULAR()
+    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files()))
+    sweep = Sweep(guard.protected)
+    candidates = gather(sweep.over(reading.artifacts(artifacts)), guard.holdings)
+    weighed = weigh(candidates, guard.holdings, lambda at: class_of(at) or guard.classify(at))
+    judged = _judged(guard, weighed, floor, reading)
+    findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
+    return Judged(
+        findings=tuple(_fingerprinted(findings)),
+        verdicts=tuple(verdict for _, verdict in judged),
+        suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
+    )
+
+
+def unchecked(guard: Guard) -> str:
+    """What the policy wants checked and could not be, here where nobody is a fork's job: empty when
+    nothing.
+    """
+    lack, fails = _lack_of_key(guard, forked=False)
+    return lack if fails else ""
 
 
 def _rules_changed(change: Change) -> Iterator[str]:
@@ -89,12 +123,12 @@ def _rules_changed(change: Change) -> Iterator[str]:
         yield f"this change edits {listed}: that counts once it is on the base's branch"
 
 
-def _lack_of_key(guard: Guard, change: Change) -> tuple[str, bool]:
+def _lack_of_key(guard: Guard, forked: bool) -> tuple[str, bool]:
     """What is to be said where the protected names were not checked, and whether that fails."""
     if not guard.protected.unchecked:
         return "", False
-    why = "a fork's pull request is given no key" if change.forked else "no key was given"
-    required = guard.policy.protected == "required" and not change.forked
+    why = "a fork's pull request is given no key" if forked else "no key was given"
+    required = guard.policy.protected == "required" and not forked
     return f"the protected names were not checked: {why}", required
 
 
@@ -138,8 +172,8 @@ class _Reading:
     spared: frozenset[str] = frozenset()
     decoded: dict[tuple[str, int, str], Location] = field(default_factory=dict)
 
-    def artifacts(self, change: Change) -> Iterator[Artifact]:
-        for count, artifact in enumerate(change, 1):
+    def artifacts(self, artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+        for count, artifact in enumerate(artifacts, 1):
             if artifact.path in self.spared:
                 continue
             yield artifact

@@ -603,7 +603,7 @@ def test_the_documents_keys_are_stable(everywhere: Repo) -> None:
 
 def test_archives_within_archives_are_read() -> None:
     data = tarball("sdist.tar.gz", tarball("pkg/a.py", b"text"))
-    assert list(texts(data)) == [Inner("sdist.tar.gz!pkg/a.py", "text")]
+    assert list(texts(data)) == [Inner("sdist.tar.gz!/pkg/a.py", "text")]
 
 
 def test_an_archive_is_read_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, UsageError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.lines import readable
 from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
+from orgguard_mcp.policy import Policy
 from orgguard_mcp.progress import Progress
 from orgguard_mcp.protected import ENVIRONMENT_KEY, ENVIRONMENT_KEY_FILE
 from orgguard_mcp.report import FORMATS, Options, job_summary
@@ -39,13 +40,20 @@ def run(options: argparse.Namespace) -> int:
             guard.prepare(progress.of("Reading the base", "files"))
             level = Level(options.level) if options.level else None
             report = scan(guard, sources, level, progress.so_far("Scanning", "pieces"))
-        unscanned = guard.policy.unscanned == "fail" and _passed_over(report)
         _print(report, options)
         if options.ask:
             _ask(guard, report)
+    return outcome(report, guard.policy, exit_zero=options.exit_zero)
+
+
+def outcome(report: Report, policy: Policy, *, exit_zero: bool = False) -> int:
+    """The exit code of *report* by the base's *policy*; says what had to be checked and was not.
+    With *exit_zero* findings are no failure.
+    """
+    unscanned = policy.unscanned == "fail" and _passed_over(report)
     if report.unchecked:
         say(f"error: {report.unchecked}\n\nhint: {_KEY_HINT}")
-    if report.findings and not options.exit_zero:
+    if report.findings and not exit_zero:
         return FINDINGS
     if report.unchecked:
         return UNCHECKED
@@ -61,6 +69,7 @@ def _sources(options: argparse.Namespace) -> Sources:
         head=options.head, staged=options.staged, worktree=options.worktree,
         event=_path(options.event), pr_text=_path(options.pr_text), branch=options.branch,
         message_file=_path(options.message_file), text=text,
+        packages=tuple(map(Path, options.artifact)),
     )  # fmt: skip
 
 
@@ -83,17 +92,24 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     sys.stdout.flush()
     if options.format not in SPEAKS_TO_PEOPLE:
         sys.stderr.write(FORMATS["human"](report, reveal))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if options.format == "github" and summary:
-        try:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(job_summary(report, reveal))
-        except OSError as error:
-            raise UsageError(
-                "the job summary was not written; the report itself is complete",
-                cause=f"{error.strerror} (GITHUB_STEP_SUMMARY)",
-                hint="name a file that can be written",
-            ) from error
+    if options.format == "github":
+        _append("GITHUB_STEP_SUMMARY", "the job summary", job_summary(report, reveal))
+        _append("GITHUB_OUTPUT", "the step's output", f"findings={len(report.findings)}\n")
+
+
+def _append(variable: str, what: str, text: str) -> None:
+    """Append *text* to the file that the environment's *variable* names, if it does."""
+    if not (file := os.environ.get(variable)):
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"{what} was not written; the report itself is complete",
+            cause=f"{error.strerror} ({variable})",
+            hint="name a file that can be written",
+        ) from error
 
 
 def _passed_over(report: Report) -> bool:
