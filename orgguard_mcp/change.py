@@ -195,9 +195,10 @@ class Change:
             for _, data in self._repository.objects(annotated, "tag")
         )
         for name, oid in tags:
-            note = _lines(message(next(notes))) if oid else ()
-            if name not in given or note:
-                yield Artifact(Surface.TAG, "", ((0, name), *note))
+            if name not in given:
+                yield _text(Surface.TAG, name)
+            if oid:  # prose, as a commit's message is
+                yield Artifact(Surface.COMMIT_MESSAGE, oid, _lines(message(next(notes))))
 
     def _pushed(self) -> Iterator[Artifact]:
         """The names that the push makes, and what is said in its annotated tags."""

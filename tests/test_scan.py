@@ -231,10 +231,12 @@ def test_a_name_in_the_branch_is_found(tmp_path: Path) -> None:
 def test_a_name_in_a_tag_and_its_note_is_found(tmp_path: Path) -> None:
     repo = change(tmp_path / "r")
     repo.git("tag", f"{LOWER}-export")
-    repo.git("tag", "-a", "v1", "-m", f"Release\n\nfor the {COINED_TOO} account.")
+    repo.git("tag", "-a", "v1", "-m", f"First release\n\nfor the {COINED_TOO} account.")
     done = scan(repo)
     assert done.places(COINED) == [Place("tag", "", 0, 1)]
-    assert [at.surface for at in done.places(COINED_TOO)] == ["tag"]
+    note = repo.git("rev-parse", "v1")
+    assert done.places(COINED_TOO) == [Place("commit-message", note, 3, 9)]
+    assert done.names == {LOWER, COINED_TOO.lower()}
 
 
 def test_a_name_in_the_pull_requests_title_and_body_is_found(tmp_path: Path, clean: Repo) -> None:
