@@ -43,7 +43,7 @@ def test_every_basis_has_one_effect() -> None:
         (Effect.ASK, {Basis.PENDING, Basis.COMMON_WORD, Basis.UNKNOWN}),
         (Effect.DENY, {Basis.REFUSED, Basis.PROTECTED}),
     ],
-    ids=str,
+    ids=["allow", "ask", "deny"],
 )
 def test_the_effect_table(effect: Effect, bases: set[Basis]) -> None:
     assert {basis for basis, follows in EFFECTS.items() if follows is effect} == bases

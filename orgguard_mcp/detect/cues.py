@@ -58,6 +58,13 @@ _AFTER = re.compile(
 )
 _VERSION = re.compile(r"[ @=~^>\"':-]{0,4}v?\d+\.\d+")
 _LEGAL_FORM = re.compile(rf"[\"'`*]*[,.]? ?{grammar.LEGAL}")
+_SAID_TO_BE = re.compile(
+    # "Acme is our largest customer", "Acme, a vendor of ours"
+    r"(?:[\"'`*]* (?:is|was|are|were|became|remains)|,)(?: (?:also|now|still|not))?"
+    rf" (?:{'|'.join(sorted(grammar.DETERMINERS))}) (?:[\w-]+ ){{0,2}}"
+    rf"(?:{'|'.join(sorted(grammar.ROLES))})\b",
+    re.IGNORECASE,
+)
 _MEMBER = re.compile(r"[.:]{1,2}\w")
 _ASSIGNED = re.compile(r"\s*(?::=|=(?!=))")
 _KEY = re.compile(r"[\"'`]\s*(?:\]|:|=>)")
@@ -145,6 +152,8 @@ def _grammar(opens: bool, before: str, after: str) -> Iterator[str]:
     right = _AFTER.match(after)
     if right:
         yield from _followed(right, last)
+    if _SAID_TO_BE.match(after):
+        yield "after role"  # it says as much as "our customer" before the name
     if _LEGAL_FORM.match(after):
         yield "legal form"
     if before.rstrip()[-1:] == "(" or after[:1] == ")":

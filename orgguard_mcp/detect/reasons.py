@@ -24,7 +24,7 @@ _CUES: Final = {
     "acts": "before a verb of what organisations do",
     "auxiliary": "before a verb",
     "has": "before what organisations have",
-    "after role": "after a word such as customer or vendor",
+    "after role": "called a customer, a vendor or the like",
     "before role": "before a word such as customer or vendor",
     "after for": "after 'for'",
     "after from": "after 'from'",

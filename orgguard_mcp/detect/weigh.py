@@ -13,6 +13,7 @@ from orgguard_mcp.detect.features import Scene, features
 from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
+from orgguard_mcp.detect.weights import Weights
 from orgguard_mcp.model import FileClass, Held
 
 INTERFACE_WORDS: Final = (
@@ -67,7 +68,7 @@ def weigh(
     shipped = weights.shipped()
     scene = scene_of(candidates, holdings, file_class)
     for candidate in candidates:
-        candidate.score = shipped.score(features(candidate, scene))
+        candidate.score = _score(candidate, scene, shipped)
 
     def why(best: Candidate) -> str:
         """What nobody is told need not be found out."""
@@ -75,6 +76,20 @@ def weigh(
         return reason(features(best, scene), shipped.of) if told else ""
 
     return [_weighed(group, why(group[0])) for group in merged(candidates)]
+
+
+def _score(candidate: Candidate, scene: Scene, shipped: Weights) -> float:
+    """The best score of *candidate* as a whole and in each file alone: ordinary changes repeat
+    their own words, but no name gets away by being repeated.
+    """
+    whole = shipped.score(features(candidate, scene))
+    by_file: dict[str, list[Sighting]] = {}
+    for sighting in candidate.sightings:
+        by_file.setdefault(sighting.location.path, []).append(sighting)
+    if whole >= shipped.regular or len(by_file) < 2:
+        return whole
+    parts = (dataclasses.replace(candidate, sightings=part) for part in by_file.values())
+    return max(whole, *(shipped.score(features(part, scene)) for part in parts))
 
 
 def scene_of(

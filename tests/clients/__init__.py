@@ -1,0 +1,1 @@
+"""The proof with real clients: see docs/clients.md."""

@@ -1,0 +1,64 @@
+"""Real clients, installed as their users do, against the server and the hooks of a project that
+`orgguard init` has set up. The model is scripted; the human is a real review at a terminal.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import names
+from tests.clients.clients import CLIENTS
+from tests.clients.conftest import MakeLab
+from tests.clients.lab import PATIENCE
+from tests.clients.plans import CLEAN, NOTES, TEXT, careless, obedient
+from tests.human import Human
+
+pytestmark = pytest.mark.clients
+
+AGENTS = [name for name, client in CLIENTS.items() if client.agent]
+every_client = pytest.mark.parametrize("name", CLIENTS)
+every_agent = pytest.mark.parametrize("name", AGENTS)
+
+
+@every_client
+def test_a_granted_name_is_written(name: str, make_lab: MakeLab) -> None:
+    lab = make_lab(obedient, CLIENTS[name])
+    with CLIENTS[name].start(lab) as run, Human(lab.repo, timeout=PATIENCE) as human:
+        assert human.grants() == names.COINED
+        assert run.ends() == 0
+    assert (lab.repo / NOTES).read_text() == TEXT
+    assert "unknown" in lab.model.told("check_name")[0]
+    assert "granted" in lab.model.told("request_consent")[-1]
+
+
+@every_client
+def test_a_refused_name_is_not_and_the_agent_hears_why(name: str, make_lab: MakeLab) -> None:
+    lab = make_lab(obedient, CLIENTS[name])
+    with CLIENTS[name].start(lab) as run, Human(lab.repo, timeout=PATIENCE) as human:
+        assert human.refuses("say it without the customer") == names.COINED
+        assert run.ends() == 0
+    assert not (lab.repo / NOTES).exists()
+    assert "say it without the customer" in lab.model.told("request_consent")[-1]
+
+
+@every_client
+def test_a_late_answer_is_had_by_asking_again(name: str, make_lab: MakeLab) -> None:
+    lab = make_lab(obedient, CLIENTS[name], "hold_seconds = 1\n")
+    with CLIENTS[name].start(lab) as run, Human(lab.repo, timeout=PATIENCE) as human:
+        asked = human.question()
+        lab.until(lambda: "pending" in "".join(lab.model.told("request_consent")))
+        human.confirms(asked)
+        assert run.ends() == 0
+    assert (lab.repo / NOTES).read_text() == TEXT
+
+
+@every_agent
+def test_the_hook_stops_what_nobody_asked_about(name: str, make_lab: MakeLab) -> None:
+    lab = make_lab(careless, CLIENTS[name])
+    with CLIENTS[name].start(lab) as run:
+        assert run.ends() == 0
+    assert (lab.repo / CLEAN).exists()
+    assert not (lab.repo / NOTES).exists()
+    _, stopped = lab.model.told("write")
+    assert "OrgGuard stopped this" in stopped
+    assert "request_consent" in stopped
