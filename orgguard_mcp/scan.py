@@ -40,6 +40,7 @@ from orgguard_mcp.model import (
 from orgguard_mcp.names import Name
 from orgguard_mcp.packages import class_of
 from orgguard_mcp.sweep import Sweep
+from orgguard_mcp.written import without_ours
 
 MAX_DECODED = 100_000
 """Encoded stretches read in one change; more of them are no text that somebody wrote."""
@@ -174,7 +175,7 @@ class _Reading:
 
     def artifacts(self, artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
         for count, artifact in enumerate(artifacts, 1):
-            if artifact.path in self.spared:
+            if artifact.path in self.spared or not (artifact := without_ours(artifact)).lines:
                 continue
             yield artifact
             if said := tuple(self._said(artifact)):

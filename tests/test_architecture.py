@@ -24,7 +24,7 @@ LAYERS = [
     {"detect.decode", "detect.shape", "detect.weights"},
     {"reserved", "protected"},
     {"model"},
-    {"base", "options"},
+    {"base", "options", "written"},
     {"fileclass", "mentions", "uses", "display", "consent", "repository", "event", "approvers"}
     | {"grants"},
     {"signing"},
