@@ -4,13 +4,15 @@ files in which each is installed, whoever wrote them.
 
 from __future__ import annotations
 
-import json
 import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from orgguard_mcp.setup.jsonc import JsonDocument
+from orgguard_mcp.setup.texts import UnusableFileError, decoded
 
 AGENT_FILES = {
     "claude": (".claude/settings.json", ".claude/settings.local.json"),
@@ -25,7 +27,7 @@ AGENT_FILES = {
 
 SERVER_FILES = (
     ".mcp.json", ".cursor/mcp.json", ".vscode/mcp.json", ".codex/config.toml",
-    ".gemini/settings.json", ".qwen/settings.json", "opencode.json", "opencode.jsonc",
+    ".gemini/settings.json", ".qwen/settings.json", "opencode.json*", ".opencode/opencode.json*",
 )  # fmt: skip
 """Where MCP servers are named."""
 
@@ -34,7 +36,7 @@ GIT_HOOKS = ("pre-commit", "commit-msg", "pre-push")
 
 _MANAGERS = (".pre-commit-config.yaml", "lefthook.y*ml", ".lefthook.y*ml", ".husky/*")
 
-CI_FILES = (".github/workflows/*.yml", ".github/workflows/*.yaml", ".gitlab-ci.yml")
+CI_FILES = (".github/workflows/*.y*ml", ".gitlab-ci.yml", ".gitlab/*.y*ml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +106,13 @@ def _files(top: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
 
 def _document(file: Path) -> dict[str, Any]:
     """What *file* says; nothing where it cannot be read: then the door does not work, either."""
-    text = file.read_text("utf-8", "replace")
     try:
-        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(_bare(text))
-    except ValueError:
+        text = decoded(file.read_bytes(), strict=False)
+        if file.suffix == ".toml":
+            return tomllib.loads(text.text)
+        return dict(JsonDocument(text, comments=True).value)
+    except (ValueError, UnusableFileError):
         return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _bare(text: str) -> str:
-    """JSON without the comments that some clients allow on lines of their own."""
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//"))
 
 
 def _commands(node: object) -> Iterator[str]:
