@@ -10,7 +10,7 @@ demo: $(READY)
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 # Real clients from npm and PyPI, about 3 GB in the user's cache, or in what ORGGUARD_CLIENTS names.
 test-clients: $(READY)

@@ -354,7 +354,6 @@ def test_a_reserved_placeholder_of_two_words_is_quiet(tmp_path: Path) -> None:
     assert scan(change(tmp_path / "r", files)).names == set()
 
 
-@broken("the path of the policy is found to hold new names")
 def test_adding_the_guards_own_policy_is_quiet(tmp_path: Path) -> None:
     assert scan(change(tmp_path / "r", {POLICY: 'level = "regular"\n'})).names == set()
 

@@ -259,7 +259,8 @@ def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
 
 
 def _file(path: str, file_class: FileClass) -> Iterator[str]:
-    yield f"in {file_class.value} file"
+    kind = FileClass.DOCS if file_class is FileClass.AGENT_RULES else file_class  # prose, both
+    yield f"in {kind.value} file"
     lower = path.lower()
     if _USER_LIST.search(lower):
         yield "in list of users"

@@ -80,9 +80,11 @@ def weigh(
 
 def _score(candidate: Candidate, scene: Scene, shipped: Weights) -> float:
     """The best score of *candidate* as a whole and in each file alone: ordinary changes repeat
-    their own words, but no name gets away by being repeated.
+    their own words, but a coined name does not get away by being repeated.
     """
     whole = shipped.score(features(candidate, scene))
+    if all(map(shape.plain, candidate.words)):
+        return whole
     by_file: dict[str, list[Sighting]] = {}
     for sighting in candidate.sightings:
         by_file.setdefault(sighting.location.path, []).append(sighting)
