@@ -32,7 +32,7 @@ DAY = 86400.0
 
 def an_ask(where: str = "src/a.py:7", label: str = "client", pid: int = 1) -> Ask:
     asker = Asker(label, pid, 2.0)
-    return Ask(where, "an excerpt", "a purpose", asker, time.time(), "/work/tree", "feature")
+    return Ask(where, "an excerpt", "a purpose", asker, time.time(), "/home/a/tree", "feature")
 
 
 def ask(ledger: Ledger, name: str = COINED, *asks: Ask, lapse: float = DAY) -> Request:
@@ -257,7 +257,7 @@ def test_texts_of_a_question_are_kept_to_a_length_and_marked(ledger: Ledger, pat
 
 def test_question_keeps_where_it_was_asked_from(ledger: Ledger) -> None:
     here = an_ask()
-    places = (here, replace(here, branch="other"), replace(here, worktree="/work/other"))
+    places = (here, replace(here, branch="other"), replace(here, worktree="/home/a/other"))
     assert ask(ledger, COINED, *places, here).asks == places
 
 
