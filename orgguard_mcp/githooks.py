@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orgguard_mcp.errors import OrgGuardError, UsageError
+from orgguard_mcp.options import GIT_HOOKS as HOOKS
 from orgguard_mcp.repository import Repository
 
-HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "pre-push")
 MARK = b"# OrgGuard's git hook; it was written by `orgguard init`, and goes with it."
 """The line by which a file is known as ours."""
 

@@ -276,8 +276,9 @@ class Guard:
     def _grants(self, view: View) -> GrantBook:
         if not view.notary.approvers:
             return view.notary.book({}, {})
-        head = self.repository.resolve(self._head or "HEAD") or ""
-        tree = view.notary.tree_files(head) if self._of_change is None else self._of_change
+        tree = self._of_change
+        if tree is None:
+            tree = view.notary.tree_files(self._head or "HEAD")
         kept = self.ledger.attached() if self.has_ledger else []
         return view.notary.book(tree, {file_name_of(text): text.encode() for _, text in kept})
 

@@ -69,11 +69,12 @@ class Notary:
             self._book = GrantBook({**kept, **tree}, self._rules, beside)
         return self._book
 
-    def tree_files(self, head: str) -> Mapping[str, bytes]:
-        """The working tree's folder of grants; in a bare repository that of the commit *head*."""
+    def tree_files(self, ref: str) -> Mapping[str, bytes]:
+        """The working tree's folder of grants; in a bare repository that of the commit *ref*."""
         try:
             return self._repository.worktree_folder(DIRECTORY)
         except RepositoryError:
+            head = self._repository.resolve(ref)
             return self._repository.folder(head, DIRECTORY) if head else {}
 
     def signer(self) -> Signer | None:

@@ -211,7 +211,7 @@ def _judged(
     guard: Guard, weighed: Iterable[Weighed], floor: float, reading: _Reading
 ) -> list[tuple[Finding | None, Verdict]]:
     """Each weighed name that is reported or that a human spoke on, as a finding or allowed."""
-    told = guard.told()
+    told, narrow = guard.told(), guard.grants.narrow
     judged: list[tuple[Finding | None, Verdict]] = []
     for one in weighed:
         spoken_on = names.canonicalise(one.text) in told
@@ -222,7 +222,7 @@ def _judged(
         except InvalidNameError:
             continue
         locations = _written_places(one, reading)
-        if spoken_on or guard.grants.narrow:
+        if spoken_on or narrow:
             verdict, locations = _narrowed(guard, verdict, locations)
         if verdict.effect is Effect.ALLOW:
             judged.append((None, verdict))
