@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import Git
@@ -42,11 +43,12 @@ class Chooser:
         if ref is not None:
             self.commit(ref, role="base", source=source)
             return self._merge_base(ref, f"{ref} (from {source})", head)
-        if upstream := self._upstream_default():
+        remotes, configured = self._configured()
+        if upstream := self._upstream_default(remotes):
             return self._merge_base(upstream, f"upstream default branch {_short(upstream)}", head)
         if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
             raise self._only_the_change()
-        for branch in self._local_defaults():
+        for branch in dict.fromkeys([configured, *_BRANCHES[:2]] if configured else _BRANCHES[:2]):
             if tip := self._git.resolve(f"refs/heads/{branch}"):
                 if published:
                     return Base("", _UNPUBLISHED, tip=tip)
@@ -104,20 +106,25 @@ class Chooser:
         unshallow = "--unshallow " if self._git.is_shallow() else ""
         return f"run `git fetch {unshallow}{target}`; in GitHub Actions set `fetch-depth: 0`"
 
-    def _upstream_default(self) -> str | None:
+    def _configured(self) -> tuple[list[str], str]:
+        """The remotes, those of the project first, and the name of a new repository's branch."""
+        pattern = r"^(remote\..+\..+|init\.defaultbranch)$"
+        rows = self._git.run("config", "-z", "--get-regexp", pattern, check=False).split(b"\0")
+        settings = dict(os.fsdecode(row).partition("\n")[::2] for row in rows if row)
+        branch = settings.pop("init.defaultbranch", "")
+        remotes = {key.removeprefix("remote.").rpartition(".")[0] for key in settings}
+        return sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)), branch
+
+    def _upstream_default(self, remotes: Iterable[str]) -> str | None:
         """The default branch of the project's remote, as a full reference."""
-        remotes = self._git.run("remote").decode().split()
-        for remote in sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)):
-            head = f"refs/remotes/{remote}/HEAD"
+        for remote in remotes:
+            folder = f"refs/remotes/{remote}"
+            head = f"{folder}/HEAD"
             target = self._git.run("symbolic-ref", "--quiet", head, check=False).decode().strip()
-            for ref in (target, *(f"refs/remotes/{remote}/{branch}" for branch in _BRANCHES)):
+            for ref in (target, *(f"{folder}/{branch}" for branch in _BRANCHES)):
                 if ref and self._git.resolve(ref):
                     return ref
         return None
-
-    def _local_defaults(self) -> list[str]:
-        configured = self._git.run("config", "--get", "init.defaultBranch", check=False)
-        return [b for b in dict.fromkeys([configured.decode().strip(), *_BRANCHES[:2]]) if b]
 
 
 def _short(ref: str) -> str:

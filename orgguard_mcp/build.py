@@ -3,26 +3,59 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from orgguard_mcp import fileclass, mentions
 from orgguard_mcp.display import plural
+from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.model import FileClass
+from orgguard_mcp.names import WORD, fold
 from orgguard_mcp.policy import PATH as POLICY_PATH
-from orgguard_mcp.repository import MAX_BLOB, Repository, Tree, partial_clone
-from orgguard_mcp.storage.postings import FileRow, Postings, TreeRows
-from orgguard_mcp.tokenise import Lists, merge
-from orgguard_mcp.workers import CHUNK_BYTES, Chunk, tokenised
+from orgguard_mcp.repository import (
+    ABSENT,
+    MAX_BLOB,
+    SUBMODULE,
+    SYMLINK,
+    FileChange,
+    Repository,
+    TreeEntry,
+    partial_clone,
+)
+from orgguard_mcp.storage import segments
+from orgguard_mcp.storage.catalogue import FileRow, Located, TreeRows
+from orgguard_mcp.storage.postings import Postings
+from orgguard_mcp.tokenise import pairs
+from orgguard_mcp.workers import Job, pool, processors
 
 MAX_HAND_WRITTEN = 512 << 10
 """Bytes; a larger data or text file was collected by a machine: it establishes nothing."""
 
-_SEGMENT_BYTES = 32 << 20
+PROVIDER = "/"
+"""Before the key of the whole name of an entry of one of `fileclass.PROVIDER_DIRS`."""
+
+WORTH_BYTES = 1 << 20
+"""Less than that is done sooner than a worker has started."""
+
+SEGMENT_BYTES = 64 << 20
+"""The most that is lost when a build is killed, for each worker."""
+
+MAX_SEGMENTS = 24
+"""When there are more, those whose blobs fit one segment become one."""
 
 Progress = Callable[[int, int], None]
 """Hears (blobs read, blobs to read)."""
+
+
+class _Change(NamedTuple):
+    """What a tree has otherwise than the one before: all its files, where there is none."""
+
+    follows: int | None
+    files: Sequence[TreeEntry]
+    unread: Sequence[TreeEntry]  # symbolic links
+    gone: Sequence[str]
+    submodules: int
 
 
 def build(
@@ -38,19 +71,48 @@ def build(
     others count, raises `RepositoryError`.
     """
     tree_id = repository.tree_id(commit)
-    kept = cache.tree(tree_id)
-    if kept and not _present(repository, cache.lacking(kept)):
+    kept = cache.catalogue.tree(tree_id)
+    if kept and not _present(repository, cache.catalogue.lacking(kept)):
         return kept
+    builder = _Builder(repository, cache, classify, progress)
+    change = _moved(repository, cache, tree_id)
+    number = builder.add(tree_id, change) if change else None
+    return number or builder.add(tree_id, _whole(repository, commit)) or 0
+
+
+def _whole(repository: Repository, commit: str) -> _Change:
     tree = repository.tree(commit)
-    limits = _limits(tree)
-    unknown = cache.missing(limits)
-    sizes = _present(repository, unknown)
-    lacking = set(unknown) - sizes.keys()
-    _ensure_enough(tree, limits, lacking)
-    wanted = {oid: size for oid, size in sizes.items() if size <= limits[oid]}
-    _read_blobs(repository, cache, wanted, progress)
-    unread = _unread(len(tree.submodules), len(sizes) - len(wanted), len(lacking))
-    return cache.add_tree(tree_id, TreeRows(*_tree_rows(tree, classify), unread, sorted(lacking)))
+    return _Change(None, tree.files, tree.symlinks, (), len(tree.submodules))
+
+
+def _moved(repository: Repository, cache: Postings, tree_id: str) -> _Change | None:
+    """What *tree_id* has otherwise than the tree that was added last; None when that cannot be
+    told, or a file changed that says how others count.
+    """
+    newest = cache.catalogue.newest()
+    if not newest:
+        return None
+    try:
+        changes = repository.changes(newest[1], tree_id)
+    except RepositoryError:  # git has thrown away the older tree
+        return None
+    if any(_says_what_counts(change.path) for change in changes):
+        return None
+    links = [TreeEntry(c.new_oid, c.path) for c in changes if c.new_mode == SYMLINK]
+    files = [c for c in changes if c.new_mode not in {ABSENT, SUBMODULE, SYMLINK}]
+    gone = [c.path for c in changes if c.old_mode not in {ABSENT, SUBMODULE}]
+    submodules = cache.catalogue.extent(newest[0]).submodules + _more_submodules(changes)
+    return _Change(
+        newest[0], [TreeEntry(c.new_oid, c.path) for c in files], links, gone, submodules
+    )
+
+
+def _more_submodules(changes: Iterable[FileChange]) -> int:
+    return sum((c.new_mode == SUBMODULE) - (c.old_mode == SUBMODULE) for c in changes)
+
+
+def _says_what_counts(path: str) -> bool:
+    return path == POLICY_PATH or path.endswith(".gitattributes")
 
 
 def _present(repository: Repository, oids: Sequence[str]) -> dict[str, int]:
@@ -58,88 +120,163 @@ def _present(repository: Repository, oids: Sequence[str]) -> dict[str, int]:
     return repository.sizes(oids) if oids else {}
 
 
-def _limits(tree: Tree) -> dict[str, int]:
+class _Builder:
+    """Adds trees to the cache."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        cache: Postings,
+        classify: Callable[[str], FileClass],
+        progress: Progress,
+    ) -> None:
+        self._repository = repository
+        self._cache, self._catalogue = cache, cache.catalogue
+        self._classify = classify
+        self._progress = progress
+
+    def add(self, tree_id: str, change: _Change) -> int | None:
+        """Add the tree; None when *change* needs files that are missing: all must be looked at."""
+        limits = _limits(change.files)
+        unknown = self._catalogue.missing(list(limits))
+        sizes = _present(self._repository, unknown)
+        lacking = set(unknown) - sizes.keys()
+        if lacking and change.follows:
+            return None
+        _ensure_enough(change.files, limits, lacking)
+        self._read({oid: size for oid, size in sizes.items() if size <= limits[oid]})
+        large = {oid for oid, size in sizes.items() if size > limits[oid]}
+        rows = [self._row(entry, large) for entry in change.files]
+        rows += [FileRow("", path, FileClass.CODE) for _, path in change.unread]
+        names, folders = _entries([row.path for row in rows])
+        tree = TreeRows(rows, names, folders, change.gone, change.submodules, sorted(lacking))
+        return self._catalogue.add_tree(tree_id, tree, change.follows)
+
+    def _row(self, entry: TreeEntry, large: set[str]) -> FileRow:
+        return FileRow(entry.oid, entry.path, self._classify(entry.path), entry.oid in large)
+
+    def _read(self, sizes: Mapping[str, int]) -> None:
+        """Bring the blobs of *sizes* into the cache, a segment at a time."""
+        self._catalogue.tidy()
+        if sum(sizes.values()) < WORTH_BYTES:
+            if sizes:
+                self._make(self._catalogue.new_segment(), sizes)
+                self._progress(len(sizes), len(sizes))
+            if len(self._catalogue.segments()) > MAX_SEGMENTS:
+                self._merge()
+            return
+        plan = _plan(sizes, processors())
+        jobs = [self._job(number, list(some)) for number, some in enumerate(plan)]
+        with pool(len(jobs)) as workers:
+            done = 0
+            answers = workers.done(jobs, lambda count: self._progress(count, len(sizes)))
+            for job, some, made in zip(jobs, plan, answers, strict=True):
+                if made:
+                    self._cache.add_segment(Path(job.path), some)
+                else:
+                    self._make(Path(job.path), some)
+                done += len(some)
+                self._progress(done, len(sizes))
+        self._merge()
+
+    def _job(self, number: int, oids: Sequence[str]) -> Job:
+        path = self._catalogue.new_segment(number)
+        return Job(str(path), str(self._repository.directory), oids)
+
+    def _make(self, path: Path, sizes: Mapping[str, int]) -> None:
+        """Make a segment in this process."""
+        blobs = (data for _, data in self._repository.blobs(sizes))
+        segments.write(path, len(sizes), [segments.encode(pairs(blobs), len(sizes))])
+        self._cache.add_segment(path, sizes)
+
+    def _merge(self) -> None:
+        """Make one segment of those that fit one; when that fails, they stay as they are."""
+        groups = [group for group in _groups(self._catalogue.segments()) if len(group) > 1]
+        if not groups:
+            return
+        jobs = [
+            Job(str(self._catalogue.new_segment(number)), "", (),
+                [(str(one.path), one.first) for one in group])
+            for number, group in enumerate(groups)
+        ]  # fmt: skip
+        with pool(len(jobs)) as workers:
+            answers = workers.done(jobs, lambda _: None)
+            for job, group, made in zip(jobs, groups, answers, strict=True):
+                if made:
+                    self._cache.replace_segments(group, Path(job.path))
+
+
+def _limits(files: Iterable[TreeEntry]) -> dict[str, int]:
     """For each blob, the bytes up to which it is read: the most that one of its paths allows."""
     limits: dict[str, int] = {}
-    for oid, path in tree.files:
+    for oid, path in files:
         limit = MAX_HAND_WRITTEN if fileclass.is_data(path) else MAX_BLOB
         limits[oid] = max(limit, limits.get(oid, 0))
     return limits
 
 
-def _ensure_enough(tree: Tree, limits: Mapping[str, int], lacking: set[str]) -> None:
+def _ensure_enough(
+    files: Iterable[TreeEntry], limits: Mapping[str, int], lacking: set[str]
+) -> None:
     """Raise `RepositoryError` when the tree without *lacking* blobs says too little."""
     if 2 * len(lacking) > len(limits):
         raise partial_clone(f"{len(lacking)} of {plural(len(limits), 'file')} are missing")
-    for oid, path in tree.files if lacking else ():
-        if oid in lacking and (path == POLICY_PATH or path.endswith(".gitattributes")):
+    for oid, path in files if lacking else ():
+        if oid in lacking and _says_what_counts(path):
             raise partial_clone(f"{path} is missing")
 
 
-def _unread(submodules: int, large: int, missing: int) -> str:
-    kinds = ((submodules, "submodule"), (large, "large file"), (missing, "missing file"))
-    return " and ".join(plural(count, kind) for count, kind in kinds if count)
+def _plan(sizes: Mapping[str, int], workers: int) -> list[dict[str, int]]:
+    """The blobs of *sizes* in segments: a few for each worker, none too large to be lost."""
+    most = min(SEGMENT_BYTES, sum(sizes.values()) // (2 * workers) + 1)
+    plan: list[dict[str, int]] = [{}]
+    size = 0
+    for oid, one in sizes.items():
+        if size >= most or len(plan[-1]) >= segments.MAX_BLOBS:
+            plan.append({})
+            size = 0
+        plan[-1][oid] = one
+        size += one
+    return plan
 
 
-def _read_blobs(
-    repository: Repository, cache: Postings, sizes: Mapping[str, int], progress: Progress
-) -> None:
-    """Bring the blobs of *sizes* into *cache*, a segment at a time."""
-    segments = _plan(sizes)
-    total, done = len(sizes), 0
-
-    def chunks() -> Iterator[Chunk]:
-        blobs = (data for _, data in repository.blobs(sizes))
-        for segment in segments:
-            first = 1
-            for chunk in segment:
-                yield first, list(islice(blobs, len(chunk)))
-                first += len(chunk)
-
-    with closing(tokenised(chunks(), sum(sizes.values()))) as answers:
-        for segment in segments:
-            lists: Lists = {}
-            for chunk in segment:
-                if done:
-                    progress(done, total)
-                merge(lists, next(answers))
-                done += len(chunk)
-            cache.add_segment([oid for chunk in segment for oid in chunk], lists)
-    progress(total, total)
+def _groups(every: Iterable[Located]) -> Iterator[list[Located]]:
+    """Neighbours whose blobs fit one segment."""
+    group: list[Located] = []
+    for one in every:
+        if sum(other.blobs for other in group) + one.blobs > segments.MAX_BLOBS:
+            yield group
+            group = []
+        group.append(one)
+    yield group
 
 
-def _plan(sizes: Mapping[str, int]) -> list[list[list[str]]]:
-    """The blobs of *sizes* in segments, transactions of the cache, of chunks, for a worker each."""
-    segments: list[list[list[str]]] = []
-    in_chunk, in_segment = CHUNK_BYTES, _SEGMENT_BYTES
-    for oid, size in sizes.items():
-        if in_segment >= _SEGMENT_BYTES:
-            segments.append([])
-            in_chunk, in_segment = CHUNK_BYTES, 0
-        if in_chunk >= CHUNK_BYTES:
-            segments[-1].append([])
-            in_chunk = 0
-        segments[-1][-1].append(oid)
-        in_chunk += size
-        in_segment += size
-    return segments
+def _entries(paths: Sequence[str]) -> tuple[dict[str, list[int]], set[tuple[str, str]]]:
+    """Per key of a file's own name the positions in *paths*; key and path of all folders."""
+    names: defaultdict[str, list[int]] = defaultdict(list)
+    folders: set[str] = set()
+    for number, path in enumerate(paths):
+        parent, _, name = path.rpartition("/")
+        for key in _keys(parent, name):
+            names[key].append(number)
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    return names, {
+        (key, folder)
+        for folder in folders
+        for key in _keys(folder.rpartition("/")[0], folder.rpartition("/")[2])
+    }
 
 
-def _tree_rows(
-    tree: Tree, classify: Callable[[str], FileClass]
-) -> tuple[list[FileRow], dict[str, list[int]]]:
-    """The files of *tree*, and per key of a path component the positions of those that have it."""
-    rows = [FileRow(oid, path, classify(path).establishes) for oid, path in tree.files]
-    rows += [FileRow(oid, path, establishes=False) for oid, path in tree.symlinks]
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    keys: dict[str, tuple[str, ...]] = {}
-    for number, row in enumerate(rows):
-        found: set[str] = set()
-        for component in row.path.split("/"):
-            if component not in keys:
-                readable = component.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                keys[component] = mentions.span_keys(readable)
-            found.update(keys[component])
-        for key in found:
-            places[key].append(number)
-    return rows, places
+def _keys(parent: str, name: str) -> Iterator[str]:
+    """The keys of the entry *name* of the folder *parent*."""
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    yield from mentions.span_keys(readable)
+    if parent.rpartition("/")[2].casefold() in fileclass.PROVIDER_DIRS:
+        yield PROVIDER + whole_name(readable)
+
+
+def whole_name(entry: str) -> str:
+    """The key of all of *entry*, a file or folder, up to its first full stop."""
+    return "".join(WORD.findall(fold(entry.partition(".")[0]))).casefold()

@@ -7,9 +7,9 @@ nobody chose the names in them. The lists follow GitHub Linguist's and each tool
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from pathspec import GitIgnoreSpec
 
@@ -73,25 +73,35 @@ PROVIDER_DIRS = frozenset(
 class Classifier:
     """Classes of a base tree's files.
 
-    *read* gives the text of a path of the tree, empty if it has none: the `.gitattributes` files
-    are read as they are needed. *policy* maps gitignore-style patterns to classes and wins over
-    everything else, later patterns first.
+    *read* gives the texts of paths of the tree, empty if it has none: the `.gitattributes` files
+    are read as they are needed, of all folders at once that `learn` hears of. *policy* maps
+    gitignore-style patterns to classes and wins over everything else, later patterns first.
     """
 
     def __init__(
-        self, read: Callable[[str], str], policy: Mapping[str, FileClass] | None = None
+        self,
+        read: Callable[[Sequence[str]], Iterable[str]],
+        policy: Mapping[str, FileClass] | None = None,
     ) -> None:
         self._policy = [
             (compile_pattern(pattern), file_class)
             for pattern, file_class in reversed(list((policy or {}).items()))
         ]
-        self._rules_in = cache(lambda folder: _attribute_rules(read(f"{folder}.gitattributes")))
+        self._read = read
+        self._rules: dict[str, list[_Rule]] = {}
         self.classify = lru_cache(maxsize=1 << 17)(self._classify)
+
+    def learn(self, paths: Iterable[str]) -> None:
+        """Read the attributes that apply to *paths*, which are about to be classified."""
+        folders = list({f: 0 for path in paths for f in _folders(path) if f not in self._rules})
+        texts = self._read([f"{folder}.gitattributes" for folder in folders]) if folders else ()
+        self._rules.update(zip(folders, map(_attribute_rules, texts), strict=True))
 
     def _classify(self, path: str) -> FileClass:
         for spec, file_class in self._policy:
             if spec.match_file(path):
                 return file_class
+        self.learn([path])
         said = {
             attribute: self._attribute(path, attribute)
             for attribute in ("linguist-vendored", "linguist-generated")
@@ -113,7 +123,7 @@ class Classifier:
         """
         value = None
         for folder in _folders(path):
-            for spec, settings in self._rules_in(folder):
+            for spec, settings in self._rules[folder]:
                 if attribute in settings and spec.match_file(path[len(folder) :]):
                     value = settings[attribute]
         return value

@@ -15,10 +15,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, TypeVar
 
 from orgguard_mcp.errors import RepositoryError
 
@@ -42,6 +42,12 @@ _NAMESPACES = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
 """Where git looks for a reference, in its order."""
 
 
+_AT_ONCE = 8
+"""Objects that are asked for at once: their names, of up to 4096 bytes, must fit a pipe."""
+
+T = TypeVar("T")
+
+
 class Lack(Enum):
     """Why there is no content of an object."""
 
@@ -56,11 +62,15 @@ class Git:
         self.directory = directory
         self._apart: Mapping[str, str] = {}
         self._tidy: Callable[[], object] = dict
+        self._reader: ObjectReader | None = None
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Remove what `set_apart` made."""
-        self._apart = {}
-        self._tidy()
+        """End the resident reader, and remove what `set_apart` made."""
+        with self._lock:
+            self._end_reader()
+            self._apart = {}
+            self._tidy()
 
     def run(
         self,
@@ -74,8 +84,9 @@ class Git:
         """
         try:
             done = subprocess.run(
-                self._command(*args), input=stdin, capture_output=True, timeout=TIMEOUT,
-                check=False, env={**scrubbed_environment(), **variables},
+                self._command(*args), capture_output=True, timeout=TIMEOUT, check=False,
+                env={**scrubbed_environment(), **variables},
+                input=stdin or None, stdin=None if stdin else subprocess.DEVNULL,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise RepositoryError(
@@ -92,12 +103,28 @@ class Git:
 
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None; an error where it names several."""
-        spec = f"{ref}^{{commit}}"
-        found = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False)
+        found = self._find(f"{ref}^{{commit}}")
         name = re.split("[~^@:]", ref, maxsplit=1)[0]
         if found and name != "HEAD" and not name.startswith("refs/"):
             self._refuse_two(name)
-        return found.decode().strip() or None
+        return found
+
+    def tree_id(self, commit: str) -> str:
+        """The id of *commit*'s tree; `RepositoryError` when there is none."""
+        if found := self._find(f"{commit}^{{tree}}"):
+            return found
+        raise unreadable(f"the tree of commit {commit}")
+
+    def _find(self, spec: str) -> str | None:
+        """The id of the object that *spec* names: by the resident reader, which starts no process,
+        where that can know.
+        """
+        with self._lock:
+            if not self._apart and "\n" not in spec:
+                with suppress(OSError, ValueError):
+                    return self._asked(lambda reader: reader.find(os.fsencode(spec)))
+        args = "rev-parse", "--verify", "--quiet", "--end-of-options", spec
+        return self.run(*args, check=False).decode().strip() or None
 
     def _refuse_two(self, name: str) -> None:
         """Raise `RepositoryError` when *name* is that of two commits: a tag goes before the branch
@@ -128,9 +155,33 @@ class Git:
         except (OSError, ValueError) as error:
             raise unreadable("the list of shallow commits") from error
 
-    def reader(self) -> BlobReader:
-        """A resident reader of blobs. In a partial clone it may end: see `set_apart`."""
-        return BlobReader(self._cat_file("--batch"))
+    def read(self, specs: Sequence[bytes]) -> list[bytes | None]:
+        """The blobs that *specs* name, by the resident reader: see `ObjectReader.read`."""
+        with self._lock:
+            try:
+                return self._asked(lambda reader: reader.read(specs))
+            except (OSError, ValueError) as error:
+                if not self.set_apart():  # in a partial clone the reader may end
+                    raise unreadable(str(error)) from error
+            try:
+                return self._asked(lambda reader: reader.read(specs))
+            except (OSError, ValueError) as error:
+                raise unreadable(str(error)) from error
+
+    def _asked(self, question: Callable[[ObjectReader], T]) -> T:
+        """What the resident reader answers to *question*; one that failed is replaced next time."""
+        if self._reader is None:
+            self._reader = ObjectReader(self._cat_file("--batch"))
+        try:
+            return question(self._reader)
+        except (OSError, ValueError):
+            self._end_reader()
+            raise
+
+    def _end_reader(self) -> None:
+        if self._reader:
+            self._reader.close()
+            self._reader = None
 
     def sizes(self, oids: Sequence[str]) -> dict[str, int]:
         """The size in bytes of each of *oids* that this clone has."""
@@ -146,15 +197,16 @@ class Git:
         return {oid: int(size) for oid, size in rows if size.isdecimal()}
 
     def objects(
-        self, oids: Iterable[str], kind: str, limit: int | None = None
+        self, oids: Iterable[str], kind: str, limit: int | None = None, *, verified: bool = True
     ) -> Iterator[tuple[str, bytes | Lack]]:
         """Stream the content of *oids*, all of them a *kind*, in their order, through one pipe, or
-        why there is none: a blob may be missing, everything else is an error.
+        why there is none: a blob may be missing, everything else is an error. What nothing rests
+        on need not be *verified*.
         """
         oids, done = list(oids), 0
         for last in (False, True):
             try:
-                for found in self._stream(oids[done:], kind, limit):
+                for found in self._stream(oids[done:], kind, limit, verified):
                     yield found
                     done += 1
             except EOFError:
@@ -164,7 +216,7 @@ class Git:
                 return
 
     def _stream(
-        self, oids: Sequence[str], kind: str, limit: int | None
+        self, oids: Sequence[str], kind: str, limit: int | None, verified: bool
     ) -> Iterator[tuple[str, bytes | Lack]]:
         process = self._cat_file("--batch", "--buffer")
         stdin, stdout = _pipes(process)
@@ -191,7 +243,7 @@ class Git:
                     data = _content(stdout, int(size), limit)
                 except OSError as error:
                     raise unreadable(f"object {oid}") from error
-                if data is not None:
+                if data is not None and verified:
                     _verify(oid, kind, data)
                 yield oid, Lack.LARGE if data is None else data
         finally:
@@ -236,33 +288,58 @@ class Git:
         )  # fmt: skip
 
     def _command(self, *args: str) -> list[str]:
-        return ["git", *_OPTIONS, "-C", str(self.directory), *args]
+        return [_program(os.environ.get("PATH")), *_OPTIONS, "-C", str(self.directory), *args]
 
 
-class BlobReader:
-    """A resident `git cat-file --batch`: one question, one answer."""
+@cache
+def _program(path: str | None) -> str:
+    """Where git lies on *path*: looked for once, since each process would look in each folder."""
+    return shutil.which("git", path=path) or "git"
+
+
+class ObjectReader:
+    """A resident `git cat-file --batch`.
+
+    Its methods raise `OSError` or `ValueError` when git has gone.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._stdin, self._stdout = _pipes(process)
 
-    def read(self, spec: bytes) -> bytes | None:
-        """The blob that *spec* names: None when there is none, empty when it is something else or
-        larger than `MAX_BLOB`. Raises `OSError` or `ValueError` when git has gone,
-        `RepositoryError` when the blob is not what its id says.
+    def read(self, specs: Sequence[bytes]) -> list[bytes | None]:
+        """The blobs that *specs* name: None when there is none, empty when it is something else or
+        larger than `MAX_BLOB`. Raises `RepositoryError` when a blob is not what its id says.
         """
-        self._stdin.write(spec + b"\n")
+        answers = []
+        for start in range(0, len(specs), _AT_ONCE):
+            answers += self._ask(specs[start : start + _AT_ONCE], "blob")
+        for answer in answers:
+            if answer and answer[1] is not None:
+                _verify(answer[0], "blob", answer[1])
+        return [(answer[1] or b"") if answer else None for answer in answers]
+
+    def find(self, spec: bytes) -> str | None:
+        """The id of the object that *spec* names; None when there is none, or more than one."""
+        (answer,) = self._ask([spec], "")
+        return answer[0] if answer else None
+
+    def _ask(self, specs: Sequence[bytes], kind: str) -> list[tuple[str, bytes | None] | None]:
+        """The ids that *specs* name, and the content of what is a *kind* of up to `MAX_BLOB`. All
+        is asked before the first answer is read: it is the waiting that takes the time.
+        """
+        self._stdin.write(b"".join(spec + b"\n" for spec in specs))
         self._stdin.flush()
+        return [self._answer(kind) for _ in specs]
+
+    def _answer(self, kind: str) -> tuple[str, bytes | None] | None:
         header = self._stdout.readline()
         if not header:
             raise OSError("git cat-file ended")
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
-        limit = MAX_BLOB if b" blob " in header else -1
-        data = _content(self._stdout, int(header.rpartition(b" ")[2]), limit)
-        if data is not None:
-            _verify(header.partition(b" ")[0].decode(), "blob", data)
-        return data or b""
+        oid, found, size = header.decode().split()
+        return oid, _content(self._stdout, int(size), MAX_BLOB if found == kind else -1)
 
     def close(self) -> None:
         """End the process."""

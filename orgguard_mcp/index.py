@@ -20,43 +20,38 @@ import fcntl
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from itertools import chain, islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, cached_property, partial
+from itertools import chain, islice
 from typing import TypeVar
 
-from orgguard_mcp import fileclass, lexicon, mentions
-from orgguard_mcp.build import MAX_HAND_WRITTEN, Progress, build
+from orgguard_mcp import lexicon, mentions
+from orgguard_mcp.build import PROVIDER, Progress, build
 from orgguard_mcp.display import plural, visible
 from orgguard_mcp.errors import IndexUnavailableError
-from orgguard_mcp.fileclass import PROVIDER_DIRS, Classifier
 from orgguard_mcp.model import Base, Evidence, FileClass, Held, Sightings
-from orgguard_mcp.names import WORD, NameKey, fold
+from orgguard_mcp.names import NameKey
 from orgguard_mcp.policy import Policy
 from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage import postings
+from orgguard_mcp.storage.catalogue import Holder
 from orgguard_mcp.storage.postings import Postings
 from orgguard_mcp.uses import Use, uses
+from orgguard_mcp.witness import MAX_PATHS, Witness, names_provider
 
 MAX_EVIDENCE = 5
 """Places given with a verdict."""
 
-MAX_PATHS = 2
-"""Of these, at most so many paths: lines tell more."""
+FILES_COUNTED = 20
+"""Files that hold a name, after which counting them stops."""
 
 _MAX_READ = 400  # files read for one name before the search gives up: then the human is asked
+_FIRST = 16  # of these, so many are looked for first: most names are seen in one of them
+_MAX_PLACES = 40
 _MAX_CUTS = 64
+_MAX_COUNTED = 5000
 _PROPER_SHARE = 1 / 3  # of the files with the word must use it as a name, where only prose tells
-
-PLUMBING = frozenset(
-    "base factory common utils util types init main index config constants registry manager client"
-    " helpers helper errors exceptions models schema core shared test tests handler handlers"
-    " transformation interface interfaces abstract default custom generic template example".split()
-)
-"""Entries of such directories that are named after what they do."""
-
-_PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """What no file's text holds, and no database takes."""
@@ -70,7 +65,7 @@ class Index:
     def __init__(self, repository: Repository, base: Base, policy: Policy) -> None:
         self.base = base
         self._repository = repository
-        self._policy = policy
+        self._witness = Witness(repository, base.commit, policy.classes)
         self._path = repository.state_dir / "index.sqlite3"
         self._postings: Postings | None = None
         self._tree = 0
@@ -86,6 +81,18 @@ class Index:
     def ready(self) -> bool:
         """Whether `sightings` can answer."""
         return self._tree > 0 or not self.base.commit
+
+    def look(self) -> bool:
+        """Whether `sightings` can answer, if need be from what the cache holds already: nothing is
+        read for that, and nobody waited for.
+        """
+        if not self.ready and self._path.exists():
+            with suppress(postings.Error, OSError):
+                self._postings = self._postings or Postings(self._path)
+                kept = self._postings.catalogue.tree(self._repository.tree_id(self.base.commit))
+                if kept and not self._postings.catalogue.lacking(kept):
+                    self._tree = kept
+        return self.ready
 
     # --- building -----------------------------------------------------------------------------
 
@@ -161,12 +168,12 @@ class Index:
 
     def classify(self, path: str) -> FileClass:
         """The class of *path*, by the base's policy and attributes."""
-        return self._classifier.classify(path)
+        return self._witness.classify(path)
 
     def _answer(self, ask: Callable[[], _Answer]) -> _Answer:
         """What *ask* finds in the cache, which is built anew when it is damaged or was trimmed."""
         try:
-            if not self._cache.has_tree(self._tree):  # others filled the cache with their bases
+            if not self._cache.catalogue.has_tree(self._tree):  # others filled it with their bases
                 self._tree = 0
                 self.prepare()
             return ask()
@@ -189,21 +196,21 @@ class Index:
         return self._coined(key, plain=not lexicon.needs_distinction(key))
 
     def _coined(self, key: NameKey, *, plain: bool) -> Sightings:
-        places = [p for s in mentions.spellings(key) for p in self._places(s)]
+        spellings = mentions.spellings(key)
+        places = self._cache.catalogue.places(self._tree, spellings, _MAX_PLACES)
         # Names of ordinary words are indexed as phrases: their words stand in too many files.
         cuts = self._cuts(key) if plain else lexicon.compounds(key)
-        holding = self._files(key, Use.WORD)
-        files = self._count([*places, *holding])
-        shown = self._seen_paths(places, key, plain=plain)
-        named = [] if plain else self._files(key, Use.NAMED)
-        seen = set(named)
-        apart = self._files_with_all(cuts) if plain else []
-        together = [path for path in holding + apart if path not in seen]
+        named = [] if plain else [self._holders([key], Use.NAMED)]
         found = chain(
-            self._search(named, lambda text: _used(text, key, Use.NAMED)),
-            self._search(together, lambda text: _mentioned(text, key, cuts, plain=plain)),
+            self._witness.lines(named, lambda text: _used(text, key, Use.NAMED)),
+            self._witness.lines(
+                (self._holders(spellings, Use.WORD), self._together(cuts) if plain else iter(())),
+                lambda text: _mentioned(text, key, cuts, plain=plain),
+            ),
         )
-        evidence = (*shown, *islice(found, MAX_EVIDENCE - len(shown)))
+        evidence = tuple(islice(found, MAX_EVIDENCE))
+        evidence = evidence or self._witness.paths(places, key, plain=plain)
+        files = self._count(spellings, places)
         if evidence:
             return _established("the base has it", evidence, files)
         if files and plain:
@@ -213,34 +220,42 @@ class Index:
         return Sightings(False, why, (), files)
 
     def _ordinary(self, key: NameKey) -> Sightings:
-        holding = self._files(key, Use.WORD)
-        files = self._count(holding)
-        providers = [p for p in self._places(key) if _names_provider(p, key)]
-        shown = self._seen_paths(providers, key, plain=True)
+        providers = self._cache.catalogue.places(self._tree, [PROVIDER + key], _MAX_PLACES)
+        shown = self._witness.paths(
+            [path for path in providers if names_provider(path, key)], key, plain=True
+        )
         named = chain(
-            self._search(self._files(key, Use.NAMED), lambda text: _used(text, key, Use.NAMED)),
+            self._witness.lines(
+                [self._holders([key], Use.NAMED)], lambda text: _used(text, key, Use.NAMED)
+            ),
             *map(self._incorporated, mentions.incorporated(key)),
         )
         evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
+        files = self._count([key], [])
         if evidence:
             return _established("the base uses the word as a name", evidence, files)
-        proper = self._establishing(self._files(key, Use.PROPER))
-        if len(proper) >= max(1, _PROPER_SHARE * len(self._establishing(holding))):
-            if not self._establishing(self._files(key, Use.DEFINED)):
-                prose = self._search(proper, lambda t: _used(t, key, Use.PROPER))
-                if evidence := tuple(islice(prose, MAX_EVIDENCE)):
-                    return _established("the base reads it as a name", evidence, files)
-        total = sum(files.values())
-        why = "the base does not use this word as a name"
-        if total:
-            verb = "holds" if total == 1 else "hold"
-            why = f"{plural(total, 'file')} {verb} the word, none as a name"
-        return Sightings(False, why, (), files)
+        if self._reads_as_name(key):
+            prose = self._witness.lines(
+                [self._holders([key], Use.PROPER)], lambda text: _used(text, key, Use.PROPER)
+            )
+            if evidence := tuple(islice(prose, MAX_EVIDENCE)):
+                return _established("the base reads it as a name", evidence, files)
+        return Sightings(False, _no_name(sum(files.values())), (), files)
+
+    def _reads_as_name(self, key: NameKey) -> bool:
+        """Whether enough of the files that hold the ordinary word *key* use it as a name, and none
+        defines a type that is called so.
+        """
+        count = partial(self._cache.establishing, self._tree, key)
+        proper = count(Use.PROPER, _MAX_COUNTED)
+        most = int(proper / _PROPER_SHARE)
+        return proper > 0 and count(Use.WORD, most) <= most and not count(Use.DEFINED, 0)
 
     def _incorporated(self, spelling: NameKey) -> Iterator[Evidence]:
         """Where an ordinary word stands with its legal form glued on: that is no word any more."""
-        return self._search(
-            self._files(spelling, Use.WORD), lambda text: _mentioned(text, spelling, [], plain=True)
+        return self._witness.lines(
+            [self._holders([spelling], Use.WORD)],
+            lambda text: _mentioned(text, spelling, [], plain=True),
         )
 
     # --- from keys to files -------------------------------------------------------------------
@@ -251,85 +266,61 @@ class Index:
             raise IndexUnavailableError("names were not checked: the index is not built yet")
         return self._postings
 
-    def _files(self, key: NameKey, use: Use) -> list[str]:
-        spellings = mentions.spellings(key) if use is Use.WORD else (key,)
-        blobs = set().union(*(self._cache.blobs(spelling, use) for spelling in spellings))
-        return self._cache.files(self._tree, sorted(blobs))
+    def _holders(self, keys: Sequence[str], use: Use) -> Iterator[list[Holder]]:
+        """The files that may establish one of *keys*, in two portions: the second costs more."""
+        for limit in (_FIRST, _MAX_READ):
+            found = [
+                self._cache.blobs(self._tree, key, use, limit, establishing=True) for key in keys
+            ]
+            yield self._cache.catalogue.files(self._tree, sorted(set(chain(*found))))
+            if max(map(len, found)) < limit:
+                return
 
-    def _files_with_all(self, cuts: Iterable[tuple[str, ...]]) -> list[str]:
-        blobs: set[int] = set()
+    def _together(self, cuts: Iterable[tuple[str, ...]]) -> Iterator[list[Holder]]:
+        """The files that hold all words of one of *cuts*."""
         for cut in cuts:
-            each = [self._cache.blobs(piece, Use.WORD) for piece in dict.fromkeys(cut)]
-            blobs |= set.intersection(*each)
-        return self._cache.files(self._tree, sorted(blobs))
+            blobs = self._cache.together(self._tree, cut, _MAX_READ)
+            yield self._cache.catalogue.files(self._tree, blobs)
 
     def _cuts(self, key: NameKey) -> list[tuple[str, ...]]:
         """The ways in which *key* falls into words that the base holds."""
         if len(key) > mentions.MAX_KEY:
             return []
-        pieces = {key[i:j] for i in range(len(key)) for j in range(i + 1, len(key) + 1)} - {key}
-        worth = (p for p in pieces if len(p) > 2 or p.isdecimal() or p in lexicon.LINKS)
-        known = self._cache.known(sorted(worth))
-        cuts = islice(lexicon.splits(key, known.__contains__), _MAX_CUTS)
+
+        @cache
+        def known(piece: str) -> bool:
+            worth = len(piece) > 2 or piece.isdecimal() or piece in lexicon.LINKS
+            return worth and self._cache.holds(piece)
+
+        cuts = islice(lexicon.splits(key, known), _MAX_CUTS)
         return [cut for cut in cuts if len(cut[0]) > 1 and len(cut[-1]) > 1]
 
-    def _places(self, key: str) -> list[str]:
-        return self._cache.places(self._tree, key)
+    def _count(self, keys: Sequence[str], places: Iterable[str]) -> dict[FileClass, int]:
+        """How many files hold one of *keys* or are at *places*, by the class that they had when
+        they were indexed; counting stops at `FILES_COUNTED`.
+        """
+        kinds = {path: self._witness.classify(path) for path in islice(places, MAX_PATHS)}
+        for establishing in (True, False):
+            for key in keys:
+                more = FILES_COUNTED - len(kinds)
+                blobs = self._cache.blobs(
+                    self._tree, key, Use.WORD, max(0, more), establishing=establishing
+                )
+                for holder in self._cache.catalogue.files(self._tree, blobs):
+                    kinds.setdefault(holder.path, holder.kind)
+        return dict(Counter(islice(kinds.values(), FILES_COUNTED)))
 
     @cached_property
     def _extent(self) -> str:
         """The base's size in words, with what was not read of it."""
-        count, unread = self._cache.extent(self._tree)
-        return plural(count, "file") + (f" (not read: {unread})" if unread else "")
-
-    @cached_property
-    def _classifier(self) -> Classifier:
-        def read(path: str) -> str:
-            if not self.base.commit:
-                return ""
-            return (self._repository.read(self.base.commit, path) or b"").decode("utf-8", "replace")
-
-        return Classifier(read, self._policy.classes)
-
-    def _count(self, paths: Iterable[str]) -> dict[FileClass, int]:
-        return dict(Counter(map(self._classifier.classify, dict.fromkeys(paths))))
-
-    def _establishing(self, paths: Iterable[str]) -> list[str]:
-        return [p for p in dict.fromkeys(paths) if self._classifier.classify(p).establishes]
-
-    # --- from files to evidence ---------------------------------------------------------------
-
-    def _search(
-        self, paths: Iterable[str], find: Callable[[str], Iterator[int]]
-    ) -> Iterator[Evidence]:
-        """The first line that *find* gives in each of *paths* that may establish a name."""
-        rank = {kind: number for number, kind in enumerate(_PREFERRED)}
-        ordered = sorted(
-            self._establishing(paths), key=lambda path: rank[self._classifier.classify(path)]
+        extent = self._cache.catalogue.extent(self._tree)
+        kinds = (
+            (extent.submodules, "submodule"),
+            (extent.large, "large file"),
+            (extent.missing, "missing file"),
         )
-        for path in ordered[:_MAX_READ]:
-            data = self._repository.read(self.base.commit, path) or b""
-            harvested = len(data) > MAX_HAND_WRITTEN and fileclass.is_data(path)
-            text = None if harvested else mentions.readable(data)
-            line = next(find(text), 0) if text else 0
-            if line:
-                yield Evidence(path, line, self._classifier.classify(path))
-
-    def _seen_paths(
-        self, paths: Iterable[str], key: NameKey, *, plain: bool
-    ) -> tuple[Evidence, ...]:
-        """Paths with *key* as a component, once each component, that the base really has."""
-        seen: dict[str, Evidence] = {}
-        found = [(_component(path, key), path) for path in self._establishing(paths)]
-        for component, path in sorted(found, key=lambda pair: (not _whole(pair[0], key), pair)):
-            if not plain and not (_names_provider(path, key) or _glued(component, key)):
-                continue
-            if component and component not in seen:
-                if self._repository.read(self.base.commit, path) is not None:
-                    seen[component] = Evidence(path, 0, self._classifier.classify(path))
-            if len(seen) == MAX_PATHS:
-                break
-        return tuple(seen.values())
+        unread = " and ".join(plural(count, kind) for count, kind in kinds if count)
+        return plural(extent.files, "file") + (f" (not read: {unread})" if unread else "")
 
 
 def _established(
@@ -352,34 +343,10 @@ def _used(text: str, key: NameKey, wanted: Use) -> Iterator[int]:
     return (text.count("\n", 0, offset) + 1 for offset in offsets)
 
 
-def _component(path: str, key: NameKey) -> str:
-    """The part of *path* up to its first component with *key*; empty if there is none."""
-    components = path.split("/")
-    spellings = set(mentions.spellings(key))
-    for number, component in enumerate(components, 1):
-        if spellings.intersection(mentions.span_keys(component)):
-            return "/".join(components[:number])
-    return ""
-
-
-def _whole(component: str, key: NameKey) -> bool:
-    """Whether the last name of *component* is *key* and nothing else."""
-    stem = component.rpartition("/")[2].partition(".")[0]
-    return "".join(WORD.findall(fold(stem))).casefold() == key
-
-
-def _glued(component: str, key: NameKey) -> bool:
-    """Whether the last name of *component* holds *key* as one lower-case word of its own."""
-    if len(key) <= lexicon.SHORT_NAME:
-        return _whole(component, key)
-    return key in WORD.findall(component.rpartition("/")[2])
-
-
-def _names_provider(path: str, key: NameKey) -> bool:
-    """Whether *path* has an entry called *key* directly in a directory of providers."""
-    components = path.split("/")
-    for parent, entry in pairwise(components):
-        provider = not entry.startswith(("_", ".")) and key not in PLUMBING
-        if provider and parent.casefold() in PROVIDER_DIRS and _whole(entry, key):
-            return True
-    return False
+def _no_name(files: int) -> str:
+    """Why an ordinary word that so many files hold is no name."""
+    if not files:
+        return "the base does not use this word as a name"
+    if files >= FILES_COUNTED:
+        return f"{files} files or more hold the word, none as a name"
+    return f"{plural(files, 'file')} {'holds' if files == 1 else 'hold'} the word, none as a name"

@@ -23,9 +23,13 @@ MAX_RUN = 80
 """A longer run of letters and digits is no identifier."""
 
 MAX_KEY = 48
-_MAX_PARTS = 6
+MAX_PARTS = 6
+"""Neighbouring sub-tokens that are joined to one key."""
+
+ENCODED_SIZE = 16
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{22,}={0,2}")
-_SWITCHES = 0.28  # sub-tokens per character above which a run is encoded; camelCase has 0.1-0.2
+SWITCHES = 0.28
+"""Sub-tokens per character above which a run of that size is encoded; camelCase has 0.1-0.2."""
 
 
 class Mention(NamedTuple):
@@ -41,19 +45,24 @@ class Mention(NamedTuple):
 def readable(data: bytes) -> str | None:
     """*data* as text with its machine-made stretches blanked, or None for a binary file.
 
-    UTF-8, UTF-16 with a byte-order mark, else Latin-1, which never fails. Lines keep their
-    numbers.
+    Lines keep their numbers.
+    """
+    text = decoded(data)
+    return None if text is None else without_encoded(_without_long_lines(text))
+
+
+def decoded(data: bytes) -> str | None:
+    """*data* as text, or None for a binary file: UTF-8, UTF-16 with a byte-order mark, else
+    Latin-1, which never fails.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", "replace")
-    elif b"\0" in data[:8192]:
+        return data.decode("utf-16", "replace")
+    if b"\0" in data[:8192]:
         return None
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    return _without_encoded(_without_long_lines(text))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _without_long_lines(text: str) -> str:
@@ -65,7 +74,9 @@ def _without_long_lines(text: str) -> str:
     return "\n".join("" if len(line) > MAX_LINE else line for line in lines)
 
 
-def _without_encoded(text: str) -> str:
+def without_encoded(text: str) -> str:
+    """*text* with base64, hex and the like blanked."""
+
     def blank(run: re.Match[str]) -> str:
         return " " * len(run[0]) if looks_encoded(run[0]) else run[0]
 
@@ -74,7 +85,7 @@ def _without_encoded(text: str) -> str:
 
 def looks_encoded(run: str) -> bool:
     """Whether *run* is base64, hex or the like rather than words: it changes kind too often."""
-    return len(run) >= 16 and len(parts(run)) > _SWITCHES * len(run)
+    return len(run) >= ENCODED_SIZE and len(parts(run)) > SWITCHES * len(run)
 
 
 # --- words: what the index keeps --------------------------------------------------------------
@@ -91,17 +102,17 @@ _LINKED = (
 _RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?$")
 _RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
-_SMALL = "a and at by de for in la of on plus the to".split()
+SMALL = "a and at by de for in la of on plus the to".split()
 """Words that stand in lower case within a capitalised name."""
 
 _PHRASE = re.compile(
     r"[A-Z0-9](?<![^\W_].)(?:(?<=[A-Z])|[0-9]*[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
-    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(_SMALL)}) )*"
+    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
 """Capitalised words side by side, which may be a name: ``Best Buy``, ``Bank of the West``."""
 
-_GAP = re.compile(rf"[ \t](?<=[^\W_].)[ \t]?(?:(?:{'|'.join(_SMALL)}) )*[A-Z0-9]")
+_GAP = re.compile(rf"[ \t](?<=[^\W_].)[ \t]?(?:(?:{'|'.join(SMALL)}) )*[A-Z0-9]")
 """Where one word of a phrase ends and the next begins."""
 
 _BREAK = bytes(b if chr(b).isalnum() or b >= 0x80 else 0x20 for b in range(256))
@@ -111,7 +122,7 @@ def word_keys(text: str) -> set[str]:
     """Every key that stands in *text* within one run of letters (`AcmeClient`: acme, client, …)."""
     keys: set[str] = set()
     for raw in set(text.encode("utf-8", "surrogatepass").translate(_BREAK).split()):
-        keys.update(_raw_keys(raw))
+        keys.update(raw_keys(raw))
     for sign, pattern, link in _LINKED:
         if sign in text:
             for match in pattern.finditer(text):
@@ -149,7 +160,8 @@ def _linked_keys(text: str, match: re.Match[str], link: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1 << 18)
-def _raw_keys(raw: bytes) -> tuple[str, ...]:
+def raw_keys(raw: bytes) -> tuple[str, ...]:
+    """The keys of *raw*, a run of letters, digits and whatever is outside ASCII, in UTF-8."""
     if raw.isascii():
         return run_keys(raw.decode("ascii"))
     runs = WORD.findall(fold(raw.decode("utf-8", "replace")))
@@ -168,7 +180,7 @@ def joined_keys(pieces: list[str]) -> tuple[str, ...]:
     keys = set()
     for start in range(len(pieces)):
         key = ""
-        for piece in pieces[start : start + _MAX_PARTS]:
+        for piece in pieces[start : start + MAX_PARTS]:
             key += piece
             if len(key) > MAX_KEY:
                 break
@@ -207,13 +219,14 @@ class _Token(NamedTuple):
 
 
 def mentions(text: str, key: NameKey, cuts: Iterable[tuple[str, ...]] = ()) -> Iterator[Mention]:
-    """Every line of *text* that mentions *key* as a whole name, in order.
+    """Every line of *text* that mentions *key* as a whole name: the plain ones first.
 
     *cuts* are the ways in which the key may fall into words (`("together", "ai")`).
     """
     apostrophes = "'" in text or "\u2019" in text
     for number, line in _lines_with(text, _pattern(key, tuple(cuts), apostrophes)):
-        forms = [_distinct(line, window) for k in spellings(key) for window in _windows(line, k)]
+        tokens = list(_tokens(line))
+        forms = [_distinct(line, w) for k in spellings(key) for w in _windows(line, tokens, k)]
         if forms:
             yield Mention(number, any(forms))
 
@@ -243,17 +256,23 @@ def _with_apostrophes(piece: str) -> str:
 
 
 def _lines_with(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]]:
-    """The folded lines in which *pattern* finds something, with their numbers."""
+    """The folded lines in which *pattern* finds something, with their numbers: first those in which
+    it does so before anything is folded, which takes long.
+    """
     plain = text if text.isascii() else text.encode("ascii", "replace").decode("ascii")
-    numbers = set(_line_numbers(plain.lower(), pattern))
+    numbers = list(dict.fromkeys(_line_numbers(plain.lower(), pattern)))
     if not numbers and text.isascii():
         return
     lines = text.split("\n")
-    if not text.isascii():
-        foreign = (n for n, line in enumerate(lines, 1) if not line.isascii())
-        numbers |= {n for n in foreign if pattern.search(fold(lines[n - 1]).casefold())}
-    for number in sorted(numbers):
+    for number in numbers:
         yield number, fold(lines[number - 1]).replace("&amp;", "&")
+    if not text.isascii():
+        seen = set(numbers)
+        for number, line in enumerate(lines, 1):
+            if not line.isascii() and number not in seen:
+                folded = fold(line)
+                if pattern.search(folded.casefold()):
+                    yield number, folded.replace("&amp;", "&")
 
 
 def _line_numbers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
@@ -267,10 +286,11 @@ def _line_numbers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
             return
 
 
-def _windows(line: str, key: str) -> Iterator[list[_Token]]:
-    """Every run of neighbouring tokens of *line* that spells *key*."""
-    tokens = list(_tokens(line))
-    for start in range(len(tokens)):
+def _windows(line: str, tokens: list[_Token], key: str) -> Iterator[list[_Token]]:
+    """Every run of neighbouring *tokens* of *line* that spells *key*."""
+    for start, first in enumerate(tokens):
+        if not key.startswith(first.text.casefold()):
+            continue
         spelled = ""
         for end in range(start, min(start + 12, len(tokens))):
             if end > start and not _joined(line, tokens, start, end):
@@ -309,7 +329,7 @@ def _one_name(line: str, window: list[_Token]) -> bool:
     if not any(_SPACE.fullmatch(gap) for gap in gaps):
         return True
     first, *rest = [token.text for token in window]
-    return _is_capital(first) and all(_is_capital(t) or t in _SMALL for t in rest)
+    return _is_capital(first) and all(_is_capital(t) or t in SMALL for t in rest)
 
 
 def _is_capital(token: str) -> bool:

@@ -30,12 +30,12 @@ class Use(IntEnum):
 # `re` finds a first character fast, and tries everywhere what begins with a condition: so that on
 # what stands before comes second, `@(?<=[\s/]@)` rather than `(?<=[\s/])@`.
 
-_TLDS = "com|org|net|io|ai|app|dev|co|cloud|tech|xyz|so|inc|eu|de|fr|uk|us|in|ch|nl|se|jp|cn|sh|me"
+TLDS = "com|org|net|io|ai|app|dev|co|cloud|tech|xyz|so|inc|eu|de|fr|uk|us|in|ch|nl|se|jp|cn|sh|me"
 _LABELS = r"((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+\.[A-Za-z]{2,24})"
 _HOSTS = (
     re.compile(r"://(?:[^\s/@\"'<>]*@)?" + _LABELS),
     re.compile(r"@(?<=[A-Za-z0-9_.+-]@)" + _LABELS),
-    re.compile(r"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + _TLDS + r"))(?=[\"'`/:])"),
+    re.compile(r"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + TLDS + r"))(?=[\"'`/:])"),
 )
 _BARE_HOST = re.compile(r"\.(?:com|ai)(?![\w(])")  # its labels are looked at from here backwards
 _LABELS_BEFORE = re.compile(r"(?<![\w.@/$-])(?:[a-z0-9-]+\.)*[a-z0-9-]{2,}$")
@@ -46,8 +46,14 @@ _CREDENTIAL = re.compile(
     r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
     r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
 )
+CREDENTIAL_WORDS = "API TOKEN CLIENT WEBHOOK ACCOUNT"
+"""What follows the first underscore of `_CREDENTIAL_SIGNS`."""
+
 _CREDENTIAL_SIGNS = ("_API_", "_TOKEN", "_CLIENT_SECRET", "_WEBHOOK_", "_ACCOUNT_SID")
 """One of them stands in every credential: most texts have none and need no search."""
+
+LEGAL_WORDS = "Inc Corp Corporation GmbH LLC Ltd Limited PLC plc AG SE Oyj"
+"""Legal forms that are one word; the others begin with a letter and a full stop or slash."""
 
 _LEGAL_FORM = re.compile(
     r" (?=[A-Zp])"
@@ -78,11 +84,11 @@ _ACCENT = re.compile("[\u00c0-\u024f]")
 _ACCENTED = re.compile(
     r"[A-Z\u00c0-\u00de](?<![^\W\d_].)(?:(?<=[\u00c0-\u00de])|[^\W\d_]*[\u00c0-\u024f])[^\W\d_]*"
 )
-_DEFINED = tuple(
+DEFINED = tuple(
     "class struct interface enum trait type object record message typedef namespace module".split()
 )
 _DEFINITION = re.compile(r"\s(?<=[defmst]\s)\s*(?P<name>[A-Z][A-Za-z]*)\b")
-"""A capitalised word after one that ends like one of `_DEFINED`."""
+"""A capitalised word after one that ends like one of `DEFINED`."""
 
 _NOBODY = frozenset(
     # Stand-ins and roles in hosts, owners and credentials, and the sections of code hosts.
@@ -114,7 +120,7 @@ def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
     yield from _named(text)
     for match in _DEFINITION.finditer(text):
         at = match.start()
-        if text.endswith(_DEFINED, 0, at) and text[_word_start(text, at) : at] in _DEFINED:
+        if text.endswith(DEFINED, 0, at) and text[_word_start(text, at) : at] in DEFINED:
             yield from _telling(Use.DEFINED, match["name"], match.start("name"))
     for match in _DISPLAY.finditer(text):
         if _LABEL.search(text, max(0, match.start() - 30), match.start()):

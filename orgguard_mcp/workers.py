@@ -1,10 +1,11 @@
-"""Worker processes for tokenising, which is all computation: a large base is read by as many as the
-machine has processors.
+"""Worker processes that make segments: a large base is read by as many as the machine has
+processors.
 
 A worker is an interpreter of its own, with pipes for questions and answers; no fork, so it takes no
 lock along from a process with threads, and no `multiprocessing`, which would run the caller's main
-module again. It ends with its pipe, so that not even a killed build leaves one behind. Workers only
-save time: what one of them fails to do is done here.
+module again. It reads its blobs from a git of its own and writes a file; it ends with its pipe, so
+that not even a killed build leaves one behind. Workers only save time: what none of them does is
+done by the caller.
 """
 
 from __future__ import annotations
@@ -15,95 +16,98 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from itertools import starmap
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Self
+from typing import IO, NamedTuple
 
-from orgguard_mcp.tokenise import Lists, tokenise
+from orgguard_mcp.git import Git, Lack
 
 MAX_WORKERS = 8
 
-CHUNK_BYTES = 2 << 20
-"""Blobs that a worker gets at once."""
-
-WORTH_BYTES = 4 << 20
-"""Less than that is done sooner than workers have started."""
-
-Chunk = tuple[int, list[bytes]]
-"""Blobs, and the number of the first."""
-
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from orgguard_mcp.workers import serve; serve()"
 _FAILED = (OSError, EOFError, ValueError, TypeError)
+_DONE = -1
+_TOLD = 64  # blobs after which a worker tells how far it is
+_TICK = 0.1  # seconds between two words on progress
 
 
-def tokenised(chunks: Iterable[Chunk], size: int) -> Generator[Lists]:
-    """The lists of each of *chunks*, in their order; *size* is how many bytes they all have.
-
-    Only a few chunks are taken ahead of what was asked for. Close the iterator to end the workers
-    early.
+class Job(NamedTuple):
+    """A segment to make at *path*, of the blobs *oids* of the repository at *directory*; or, with
+    *merged*, of those segments: their files, and the number of the blob that each begins with.
     """
-    count = min(_processors(), MAX_WORKERS)
-    if size < WORTH_BYTES or count < 2 or not sys.executable:
-        yield from starmap(tokenise, chunks)
-        return
-    with _Pool(count) as pool:
-        yield from pool.map(chunks)
+
+    path: str
+    directory: str
+    oids: Sequence[str] = ()
+    merged: Sequence[tuple[str, int]] = ()
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class _Pool:
+@contextmanager
+def pool(count: int) -> Iterator[Pool]:
+    """Up to *count* workers, which end with the context."""
+    workers = Pool(min(count, processors(), MAX_WORKERS))
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+class Pool:
     """Workers, each served by a thread that waits for its answers."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._open = True
         self._workers = [_Worker() for _ in range(count)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="orgguard-tokenise")
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="orgguard-segments")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
+    def close(self) -> None:
+        """End the workers, whatever they do."""
         for worker in self._workers:
             worker.kill()  # first of all: a thread waits for it
         self._threads.shutdown(cancel_futures=True)
         for worker in self._workers:
             worker.close()
 
-    def map(self, chunks: Iterable[Chunk]) -> Iterator[Lists]:
-        """The lists of *chunks*, in order."""
-        pending: deque[Future[Lists]] = deque()
-        for chunk in chunks:
-            pending.append(self._threads.submit(self._work, chunk))
-            if len(pending) > 2 * self._count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    def done(self, jobs: Sequence[Job], progress: Callable[[int], None]) -> Iterator[bool]:
+        """Whether each of *jobs* was done, in their order, as soon as that is known.
 
-    def _work(self, chunk: Chunk) -> Lists:
-        worker = self._idle.get()
-        try:
-            return worker.ask(chunk)
-        except _FAILED:
-            worker.kill()
-            return tokenise(*chunk) if self._open else {}
-        finally:
-            self._idle.put(worker)
+        *progress* hears how many blobs of all have been read, in the thread of the caller.
+        """
+        counts = [0] * len(jobs)
+
+        def work(number: int) -> bool:
+            worker = self._idle.get()
+            try:
+                for count in worker.do(jobs[number]):
+                    counts[number] = count
+            except _FAILED:
+                worker.kill()
+                return False
+            finally:
+                self._idle.put(worker)
+            return True
+
+        futures = [self._threads.submit(work, number) for number in range(len(jobs))]
+        for future in futures:
+            yield _awaited(future, lambda: progress(sum(counts)))
+
+
+def _awaited(future: Future[bool], tick: Callable[[], None]) -> bool:
+    while not wait([future], timeout=_TICK).done:
+        tick()
+    return future.result()
 
 
 class _Worker:
@@ -119,13 +123,13 @@ class _Worker:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
-    def ask(self, chunk: Chunk) -> Lists:
-        """The lists of *chunk*; one of `_FAILED` when the worker has gone."""
+    def do(self, job: Job) -> Iterator[int]:
+        """Do *job*; tell how many blobs have been read. One of `_FAILED` when that went wrong."""
         if not self._process or not self._process.stdin or not self._process.stdout:
             raise EOFError
-        _send(self._process.stdin, marshal.dumps(chunk))
-        answer: Lists = marshal.loads(_receive(self._process.stdout))  # noqa: S302  # our own
-        return answer
+        _send(self._process.stdin, tuple(job))
+        while (count := _receive(self._process.stdout)) != _DONE:
+            yield int(count)  # type: ignore[call-overload]  # our own worker's
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -142,25 +146,51 @@ class _Worker:
             self._process.wait()
 
 
-def _send(pipe: IO[bytes], data: bytes) -> None:
+def _send(pipe: IO[bytes], message: tuple[object, ...] | int) -> None:
+    data = marshal.dumps(message)  # type: ignore[arg-type]  # plain types, all of them
     pipe.write(len(data).to_bytes(8))
     pipe.write(data)
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes]) -> bytes:
+def _receive(pipe: IO[bytes]) -> object:
     size = pipe.read(8)
     data = pipe.read(int.from_bytes(size))
     if len(size) < 8 or len(data) < int.from_bytes(size):
         raise EOFError
-    return data
+    return marshal.loads(data)  # noqa: S302  # our own worker's, or its owner's
 
 
 def serve() -> None:
-    """Be a worker: answer chunks until nobody asks any more."""
+    """Be a worker: make segments until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides when it is over
-    gc.disable()  # there are no cycles, only a million lists to look for them in
+    gc.disable()  # there are no cycles, only columns to look for them in
     with suppress(EOFError, BrokenPipeError):
         while True:
-            chunk: Chunk = marshal.loads(_receive(sys.stdin.buffer))  # noqa: S302  # our own
-            _send(sys.stdout.buffer, marshal.dumps(tokenise(*chunk)))
+            job = Job(*_receive(sys.stdin.buffer))  # type: ignore[misc]
+            _make(job, lambda count: _send(sys.stdout.buffer, count))
+            _send(sys.stdout.buffer, _DONE)
+
+
+def _make(job: Job, told: Callable[[int], None]) -> None:
+    from orgguard_mcp.bulk import segment  # only where it is wanted: numpy takes long to import
+    from orgguard_mcp.storage.segments import Segment
+
+    if job.merged:
+        segment.merge(Path(job.path), [Segment(Path(path), first) for path, first in job.merged])
+        return
+
+    def blobs() -> Iterator[tuple[int, bytes]]:
+        found = Git(Path(job.directory)).objects(job.oids, "blob", verified=False)
+        for number, (_, data) in enumerate(found):
+            yield number, _there(data)
+            if number % _TOLD == 0:
+                told(number)
+
+    segment.build(Path(job.path), blobs(), len(job.oids))
+
+
+def _there(data: bytes | Lack) -> bytes:
+    if isinstance(data, Lack):
+        raise EOFError(data.value)  # noqa: TRY004  # the caller will meet it, and say what is wrong
+    return data

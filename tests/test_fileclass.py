@@ -16,7 +16,7 @@ LOCKFILE, VENDORED, GENERATED = FileClass.LOCKFILE, FileClass.VENDORED, FileClas
 def classifier(policy: dict[str, FileClass] | None = None, **texts: str) -> Classifier:
     """A classifier over `.gitattributes` texts: the root's as *root*, that of `lib/` as *lib*."""
     files = {".gitattributes": texts.get("root", ""), "lib/.gitattributes": texts.get("lib", "")}
-    return Classifier(lambda path: files.get(path, ""), policy)
+    return Classifier(lambda paths: [files.get(path, "") for path in paths], policy)
 
 
 paths = st.lists(st.text("abv.-_A ", min_size=1, max_size=8), min_size=1, max_size=4).map("/".join)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orgguard_mcp.guard import Guard
+from orgguard_mcp.index import FILES_COUNTED
 from orgguard_mcp.model import Basis, Effect, FileClass, Verdict
 from tests.names import ACCENTED, COINED, COINED_TOO, DIGITS, NON_LATIN, THIRD, TWO_WORDS, WITH_SIGN
 from tests.simulator import Repo
@@ -279,7 +280,7 @@ def test_evidence_is_at_most_five_lines_that_hold_the_name(make_repo: MakeRepo) 
     repo = make_repo(files)
     verdict = check(repo, COINED)
     assert len(verdict.evidence) == 5
-    assert sum(verdict.files.values()) == 24
+    assert sum(verdict.files.values()) == FILES_COUNTED
     for place in verdict.evidence:
         line = (repo.path / place.path).read_text().splitlines()[place.line - 1]
         assert COINED.casefold() in line.casefold()

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sqlite3
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from orgguard_mcp import build
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Basis, Effect
-from orgguard_mcp.storage.postings import FORMAT, TREES_KEPT
+from orgguard_mcp.storage import segments
+from orgguard_mcp.storage.catalogue import FORMAT, TREES_KEPT
+from orgguard_mcp.tokenise import BLOB_BITS, key_hash
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
@@ -28,6 +29,12 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def cache_of(repo: Repo) -> Path:
     return repo.path / ".git" / "orgguard" / "index.sqlite3"
+
+
+def segment_of(repo: Repo) -> Path:
+    """The last segment that was made."""
+    made = cache_of(repo).parent.glob("index-*.segment")
+    return max(made, key=lambda path: int(path.stem.partition("-")[2]))
 
 
 def check(repo: Repo, name: str) -> tuple[Basis, list[str], Counts]:
@@ -71,7 +78,7 @@ def test_cache_is_for_the_owners_eyes_alone(make_repo: MakeRepo) -> None:
     finally:
         os.umask(before)
     assert state.stat().st_mode & 0o777 == 0o700
-    assert {"index.sqlite3", "index.lock"} <= set(modes)
+    assert {"index.sqlite3", "index.lock", "index-1.segment"} <= set(modes)
     assert set(modes.values()) == {0o600}
 
 
@@ -110,11 +117,18 @@ def test_processes_that_start_at_once_share_one_build(make_repo: MakeRepo) -> No
     cache.close()
 
 
-def _build_and_die(directory: Path, at: int) -> None:
-    build._SEGMENT_BYTES = 1  # a transaction for each blob, as a large repository has many
+def blobs_kept(cache: Path) -> int:
+    with sqlite3.connect(cache) as database:
+        count = database.execute("SELECT count(*) FROM blob").fetchone()[0]
+    database.close()
+    return int(count)
+
+
+def _build_and_die(directory: Path, cache: Path, before: int) -> None:
+    build.WORTH_BYTES, build.SEGMENT_BYTES = 1, 400  # a hundred blobs in each of several segments
 
     def kill(done: int, total: int) -> None:
-        if done == at:
+        if blobs_kept(cache) > before:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with Guard(directory) as guard:
@@ -124,13 +138,17 @@ def _build_and_die(directory: Path, at: int) -> None:
 def test_killed_build_goes_on_where_it_stopped(make_repo: MakeRepo) -> None:
     files: dict[str, str | bytes] = {f"f{n}.py": f"{n}\n" for n in range(500)}
     repo = make_repo({**files, "z.py": f"{COINED}\n"})
-    for at in (200, 100):  # of 501, then of the 301 that are left
-        builder = SPAWN.Process(target=_build_and_die, args=(repo.path, at))
+    kept = 0
+    for _ in range(2):
+        args = repo.path, cache_of(repo), kept
+        builder = SPAWN.Process(target=_build_and_die, args=args)
         builder.start()
         builder.join()
         assert builder.exitcode == -signal.SIGKILL
+        assert kept < blobs_kept(cache_of(repo)) < 501
+        kept = blobs_kept(cache_of(repo))
     basis, evidence, counts = check(repo, COINED)
-    assert counts[-1] == (201, 201)
+    assert counts[-1] == (501 - kept, 501 - kept)
     assert (basis, evidence) == (Basis.ESTABLISHED, ["z.py:1"])
 
 
@@ -188,11 +206,15 @@ def test_cache_of_another_format_is_built_anew(make_repo: MakeRepo, version: int
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE posting SET blobs = x'010203'",
-        "UPDATE posting SET blobs = 7",
+        "UPDATE segment SET number = 7",
+        "UPDATE segment SET first = 7",
         "UPDATE file SET path = 7",
-        "UPDATE place SET files = x'01'",
-        "DROP TABLE posting",
+        "UPDATE file SET kind = 7",
+        "UPDATE name SET file = 'x'",
+        "UPDATE folder SET path = 7",
+        "UPDATE tree SET standing = 7",
+        "UPDATE tree SET standing = x''",
+        "DROP TABLE segment",
     ],
 )
 def test_row_of_the_wrong_kind_is_mended_or_an_error_never_a_crash(
@@ -207,18 +229,39 @@ def test_row_of_the_wrong_kind_is_mended_or_an_error_never_a_crash(
         assert error.hint  # noqa: PT017  # either is right
 
 
-def test_flipped_bits_hide_a_name_at_worst(make_repo: MakeRepo) -> None:
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_segment_is_built_anew_or_as_it_was(
+    make_repo: MakeRepo, damage: Callable[[bytes], bytes]
+) -> None:
+    repo = make_repo({"a.py": "1\n", "b.py": f"{COINED}\n"})
+    check(repo, COINED)
+    segment_of(repo).write_bytes(damage(segment_of(repo).read_bytes()))
+    assert check(repo, COINED)[:2] == (Basis.ESTABLISHED, ["b.py:1"])
+
+
+def test_segment_that_is_gone_is_built_anew(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": "1\n", "b.py": f"{COINED}\n"})
+    check(repo, COINED)
+    segment_of(repo).unlink()
+    assert check(repo, COINED)[:2] == (Basis.ESTABLISHED, ["b.py:1"])
+
+
+@pytest.mark.parametrize("file", [cache_of, segment_of], ids=["catalogue", "segment"])
+def test_flipped_bits_hide_a_name_at_worst(
+    make_repo: MakeRepo, file: Callable[[Repo], Path]
+) -> None:
     repo = make_repo({"a.py": f"{COINED}\n", "vendor/b.py": f"{THIRD}\n"})
     check(repo, COINED)
-    intact = cache_of(repo).read_bytes()
+    intact = file(repo).read_bytes()
+    skipped = 4096 if file is cache_of else 0
     chance = random.Random(7)  # noqa: S311
     said = set()
     for _ in range(60):
         flipped = bytearray(intact)
         for _ in range(chance.choice([1, 8, 64])):
             # Past the schema's page: that one has its own tests.
-            flipped[chance.randrange(4096, len(flipped))] ^= 1 << chance.randrange(8)
-        cache_of(repo).write_bytes(flipped)
+            flipped[chance.randrange(skipped, len(flipped))] ^= 1 << chance.randrange(8)
+        file(repo).write_bytes(flipped)
         try:
             with Guard(repo.path) as guard:
                 assert guard.check(COINED_TOO).effect is Effect.ASK
@@ -248,18 +291,15 @@ def test_object_that_git_cannot_read_never_passes_for_an_empty_one(make_repo: Ma
 
 
 def forge_posting(repo: Repo, key: str) -> None:
-    ids = array("I", [1, 2, 3, 4]).tobytes()
-    for use in range(3):
-        alter(repo, f"INSERT OR REPLACE INTO posting VALUES (?, {use}, 0, ?)", values=(key, ids))
+    """A segment that says that every blob holds *key* in every use."""
+    pairs = sorted(key_hash(key, use) << BLOB_BITS | blob for use in range(3) for blob in range(2))
+    segments.write(segment_of(repo), 2, [segments.encode(pairs, 2)])
 
 
 def forge_path(repo: Repo, key: str, path: str) -> None:
-    row = (path.encode(),)
-    alter(repo, "INSERT INTO file SELECT 99, max(id), 1, ?, 1 FROM tree", values=row)
-    alter(
-        repo, "INSERT OR REPLACE INTO place SELECT max(id), ?, ? FROM tree",
-        values=(key, array("Q", [99]).tobytes()),
-    )  # fmt: skip
+    values = "99, ?, 1, 0, 'code', 1, 1, 999"
+    alter(repo, f"INSERT INTO file VALUES ({values})", values=(path.encode(),))
+    alter(repo, "INSERT INTO name VALUES (?, 99)", values=(key,))
 
 
 @pytest.mark.parametrize("name", [COINED, "Target", "Harborfinch"])
@@ -289,5 +329,7 @@ def test_cache_that_hides_the_attributes_does_not_lift_a_vendored_file(
 ) -> None:
     repo = make_repo({".gitattributes": "lib/** linguist-vendored\n", "lib/a.js": f"{COINED}\n"})
     assert check(repo, COINED)[0] is Basis.UNKNOWN
-    alter(repo, "DELETE FROM place WHERE key LIKE '%attributes%'")
+    alter(repo, "DELETE FROM name WHERE key LIKE '%attributes%'")
+    alter(repo, "DELETE FROM file WHERE path LIKE '%attributes%'")
+    alter(repo, "UPDATE file SET kind = 'code', establishes = 1")
     assert check(repo, COINED)[0] is Basis.UNKNOWN

@@ -12,7 +12,7 @@ import pytest
 
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import HELD_ENOUGH, Held
-from orgguard_mcp.storage.postings import TREES_KEPT
+from orgguard_mcp.storage.catalogue import TREES_KEPT
 from tests.names import COINED, COINED_TOO, FOURTH, NON_LATIN, THIRD
 from tests.simulator import Repo
 
@@ -126,10 +126,9 @@ def test_base_that_others_pushed_out_of_the_cache_is_read_again(make_repo: MakeR
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE posting SET blobs = x'010203'",
-        "UPDATE posting SET blobs = 7",
-        "DROP TABLE posting",
-        "DROP TABLE place",
+        "UPDATE tree SET standing = 7",
+        "DROP TABLE name",
+        "DROP TABLE folder",
         "DELETE FROM tree",
     ],
 )

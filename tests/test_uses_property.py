@@ -36,7 +36,7 @@ ACCENTED = re.compile(
 )  # fmt: skip
 PHRASE = re.compile(
     r"(?<![^\W_])(?:[A-Z]|[0-9]+[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
-    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(mentions._SMALL)}) )*"
+    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(mentions.SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from queue import Queue
@@ -20,37 +20,32 @@ import pytest
 from orgguard_mcp import build, workers
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Basis
-from orgguard_mcp.tokenise import Lists, tokenise
-from orgguard_mcp.workers import Chunk, tokenised
+from orgguard_mcp.storage.segments import Segment
+from orgguard_mcp.tokenise import key_hash
+from orgguard_mcp.uses import Use
 from tests.names import COINED, COINED_TOO
 from tests.simulator import Repo
 
 MakeRepo = Callable[..., Repo]
 SPAWN = multiprocessing.get_context("spawn")
+KEYS = (COINED.casefold(), COINED_TOO.casefold(), "target", "we", "foo", "api", "class")
 
 
 def use_workers(count: int = 2) -> None:
     """Let even the smallest build have *count* workers, and each of them its share."""
-    workers.WORTH_BYTES = build.CHUNK_BYTES = 1
-    workers._processors = lambda: count
+    build.WORTH_BYTES, build.SEGMENT_BYTES = 1, 200
+    setattr(build, "processors", lambda: count)  # noqa: B010
+    workers.processors = lambda: count
 
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
-        (workers, "WORTH_BYTES"), (workers, "_processors"), (build, "CHUNK_BYTES"),
+        (build, "WORTH_BYTES"), (build, "SEGMENT_BYTES"), (build, "MAX_SEGMENTS"),
+        (build, "processors"), (workers, "processors"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, getattr(module, name))
     use_workers()
-
-
-def chunks(count: int) -> list[Chunk]:
-    return [(n, [f"{COINED} {n}\n".encode(), f"x{n} {COINED_TOO}\n".encode()])
-            for n in range(1, 2 * count, 2)]  # fmt: skip
-
-
-def expected(count: int) -> list[Lists]:
-    return [tokenise(*chunk) for chunk in chunks(count)]
 
 
 def children() -> list[psutil.Process]:
@@ -67,120 +62,34 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_answers_are_those_of_one_process_in_their_order() -> None:
-    with closing(tokenised(chunks(40), 1)) as answers:
-        first = next(answers)
-        started = children()
-        assert [first, *answers] == expected(40)
-    assert len(started) == 2
-    assert children() == []
-
-
-def test_chunks_are_taken_only_as_they_are_needed() -> None:
-    taken: list[int] = []
-
-    def watched() -> Iterator[Chunk]:
-        for chunk in chunks(100):
-            taken.append(chunk[0])
-            yield chunk
-
-    with closing(tokenised(watched(), 1)) as answers:
-        for _ in range(3):
-            next(answers)
-        assert len(taken) <= 3 + 2 * 2 + 1
-
-
-@pytest.mark.parametrize(("size", "processors"), [(9, 4), (10, 1)])
-def test_small_work_and_one_processor_start_nothing(
-    monkeypatch: pytest.MonkeyPatch, size: int, processors: int
-) -> None:
-    monkeypatch.setattr(workers, "WORTH_BYTES", 10)
-    monkeypatch.setattr(workers, "_processors", lambda: processors)
-    with closing(tokenised(chunks(3), size)) as answers:
-        first = next(answers)
-        assert children() == []
-        assert [first, *answers] == expected(3)
-
-
-def test_iterator_that_is_closed_early_leaves_no_process_and_no_thread() -> None:
-    before = threading.active_count()
-    with closing(tokenised(chunks(40), 1)) as answers:
-        next(answers)
-        started = children()
-        assert len(started) == 2
-    assert not any(child.is_running() for child in started)
-    assert threading.active_count() == before
-
-
-def test_work_of_a_worker_that_died_is_done_here() -> None:
-    with closing(tokenised(chunks(40), 1)) as answers:
-        found = [next(answers)]
-        for child in children():
-            child.kill()
-            found.append(next(answers))
-        assert [*found, *answers] == expected(40)
-
-
-@pytest.mark.parametrize("executable", ["/nonexistent/python", "/bin/true", ""])
-def test_interpreter_that_cannot_be_started_costs_time_alone(
-    monkeypatch: pytest.MonkeyPatch, executable: str
-) -> None:
-    monkeypatch.setattr(sys, "executable", executable)
-    assert list(tokenised(chunks(10), 1)) == expected(10)
-
-
-def test_several_threads_may_have_workers_at_once() -> None:
-    results: Queue[list[Lists]] = Queue()
-    threads = [
-        threading.Thread(target=lambda: results.put(list(tokenised(chunks(20), 1))))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [results.get_nowait() for _ in threads] == [expected(20)] * 3
-
-
-def test_no_module_of_the_working_directory_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mark = tmp_path / "mark"
-    spy = f"open({str(mark)!r}, 'w').close()\n"
-    for module in ("sitecustomize.py", "usercustomize.py", "marshal.py", "re.py", "signal.py"):
-        (tmp_path / module).write_text(spy)
-    (tmp_path / "orgguard_mcp").mkdir()
-    (tmp_path / "orgguard_mcp" / "__init__.py").write_text(spy)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.syspath_prepend("")
-    with closing(tokenised(chunks(4), 1)) as answers:
-        first = next(answers)
-        assert len(children()) == 2
-        assert [first, *answers] == expected(4)
-    assert not mark.exists()
-
-
 # --- builds ---------------------------------------------------------------------------------------
 
 
-def rows(repo: Repo) -> list[tuple[object, ...]]:
-    """Which blob holds which key how, whatever the segments."""
-    with closing(sqlite3.connect(repo.path / ".git" / "orgguard" / "index.sqlite3")) as cache:
-        oids = dict(cache.execute("SELECT id, oid FROM blob"))
-        return sorted(
-            (key, use, oids[segment + int.from_bytes(blobs[at : at + 4], sys.byteorder)])
-            for key, use, segment, blobs in cache.execute("SELECT * FROM posting")
-            for at in range(0, len(blobs), 4)
+def state(repo: Repo) -> Path:
+    return repo.path / ".git" / "orgguard"
+
+
+def holders(repo: Repo) -> dict[tuple[str, int], list[str]]:
+    """Which blobs hold which of `KEYS` how, whatever the segments."""
+    with closing(sqlite3.connect(state(repo) / "index.sqlite3")) as cache:
+        oids = dict(cache.execute("SELECT id, hex(oid) FROM blob"))
+        rows = cache.execute("SELECT first, number FROM segment").fetchall()
+    segments = [Segment(state(repo) / f"index-{number}.segment", first) for first, number in rows]
+    return {
+        (key, use): sorted(
+            oids[blob] for segment in segments for blob in segment.find(key_hash(key, use))
         )
+        for key in KEYS
+        for use in Use
+    }
 
 
-def prepared(repo: Repo) -> list[tuple[object, ...]]:
-    for path in (repo.path / ".git" / "orgguard").glob("index.*"):
+def prepared(repo: Repo) -> dict[tuple[str, int], list[str]]:
+    for path in state(repo).glob("index*"):
         path.unlink()
     with Guard(repo.path) as guard:
         guard.prepare()
-    return rows(repo)
+    return holders(repo)
 
 
 def files(count: int) -> dict[str, str]:
@@ -188,26 +97,111 @@ def files(count: int) -> dict[str, str]:
     return {f"f{n}.py": f"{n} {words[n % 6]}\n{words[n // 6 % 6]}\n" for n in range(count)}
 
 
-@pytest.mark.parametrize(("chunk", "segment"), [(1, 1), (1, 200), (300, 200), (90, 1000)])
+@pytest.fixture
+def repo(make_repo: MakeRepo) -> Repo:
+    return make_repo(files(60))
+
+
+@pytest.fixture
+def alone(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, int], list[str]]:
+    """What a build in one process finds."""
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "WORTH_BYTES", 1 << 20)
+        found = prepared(repo)
+    assert sum(map(len, found.values())) >= 200
+    return found
+
+
+@pytest.mark.parametrize(("segment", "count"), [(1, 2), (90, 2), (300, 1), (300, 4), (9999, 2)])
 def test_index_is_the_same_however_it_was_built(
-    make_repo: MakeRepo, monkeypatch: pytest.MonkeyPatch, chunk: int, segment: int
+    repo: Repo, alone: object, monkeypatch: pytest.MonkeyPatch, segment: int, count: int
 ) -> None:
-    repo = make_repo(files(60))
-    monkeypatch.setattr(build, "CHUNK_BYTES", chunk)
-    monkeypatch.setattr(build, "_SEGMENT_BYTES", segment)
-    several = prepared(repo)
-    monkeypatch.undo()
-    assert several == prepared(repo)
-    assert len(several) > 300
+    use_workers(count)
+    monkeypatch.setattr(build, "SEGMENT_BYTES", segment)
+    assert prepared(repo) == alone
+    assert len(list(state(repo).glob("index-*.segment"))) == 1  # they were merged
+    assert children() == []
 
 
-def _build_until(directory: Path, at: int, number: int, told: object) -> None:
+@pytest.mark.parametrize("executable", ["/nonexistent/python", "/bin/true", "/bin/cat"])
+def test_interpreter_that_cannot_be_started_costs_time_alone(
+    repo: Repo, alone: object, monkeypatch: pytest.MonkeyPatch, executable: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    assert prepared(repo) == alone
+
+
+def test_work_of_a_worker_that_died_is_done_here(repo: Repo, alone: object) -> None:
+    killed: list[int] = []
+
+    def kill(done: int, total: int) -> None:
+        for child in children():
+            child.kill()
+            killed.append(child.pid)
+
+    for path in state(repo).glob("index*"):
+        path.unlink()
+    with Guard(repo.path) as guard:
+        guard.prepare(kill)
+    assert killed
+    assert holders(repo) == alone
+
+
+def test_segments_are_merged_when_there_are_many(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "WORTH_BYTES", 1 << 20)
+    monkeypatch.setattr(build, "MAX_SEGMENTS", 3)
+    most = 0
+    with Guard(repo.path) as reader:
+        assert reader.check(COINED).basis is Basis.ESTABLISHED
+        for number in range(9):
+            repo.commit({"new.py": f"{number} {COINED_TOO}\n"})
+            with Guard(repo.path) as guard:
+                assert guard.check(COINED).basis is Basis.ESTABLISHED
+            most = max(most, len(list(state(repo).glob("index-*.segment"))))
+        assert reader.check(COINED).basis is Basis.ESTABLISHED  # of files that are gone
+    assert most == 3
+
+
+def test_several_threads_may_have_workers_at_once(make_repo: MakeRepo) -> None:
+    results: Queue[Basis] = Queue()
+
+    def check(one: Repo) -> None:
+        with Guard(one.path) as guard:
+            results.put(guard.check(COINED).basis)
+
+    threads = [threading.Thread(target=check, args=(make_repo(files(20)),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [results.get_nowait() for _ in threads] == [Basis.ESTABLISHED] * 3
+
+
+def test_no_module_of_the_working_directory_is_run(
+    repo: Repo, alone: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark"
+    spy = f"open({str(mark)!r}, 'w').close()\n"
+    for module in ("sitecustomize.py", "usercustomize.py", "marshal.py", "re.py", "numpy.py"):
+        (tmp_path / module).write_text(spy)
+    (tmp_path / "orgguard_mcp").mkdir()
+    (tmp_path / "orgguard_mcp" / "__init__.py").write_text(spy)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend("")
+    assert prepared(repo) == alone
+    assert not mark.exists()
+
+
+def _build_until(directory: Path, number: int, told: object) -> None:
     use_workers()
-    build._SEGMENT_BYTES = 1
 
     def stop(done: int, _: int) -> None:
-        if done == at:
-            told.put([child.pid for child in children()])  # type: ignore[attr-defined]
+        pids = [child.pid for child in children()]
+        if done and pids:
+            told.put(pids)  # type: ignore[attr-defined]
             told.close()  # type: ignore[attr-defined]
             told.join_thread()  # type: ignore[attr-defined]
             os.kill(os.getpid(), number)
@@ -222,7 +216,7 @@ def test_build_that_was_stopped_leaves_no_process_and_goes_on_later(
 ) -> None:
     repo = make_repo(files(120))
     told = SPAWN.Queue()
-    builder = SPAWN.Process(target=_build_until, args=(repo.path, 70, number, told))
+    builder = SPAWN.Process(target=_build_until, args=(repo.path, number, told))
     builder.start()
     pids = told.get(timeout=30)
     builder.join()
@@ -230,11 +224,9 @@ def test_build_that_was_stopped_leaves_no_process_and_goes_on_later(
     assert len(pids) == 2
     left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
     assert psutil.wait_procs(left, timeout=30)[1] == []
-    counts: list[tuple[int, int]] = []
     with Guard(repo.path) as guard:
-        guard.prepare(lambda done, total: counts.append((done, total)))
         assert guard.check(COINED).basis is Basis.ESTABLISHED
-    assert counts[-1] == (50, 50)
+    assert not list(state(repo).glob("*.new"))
 
 
 _INTERRUPTED = """

@@ -1,0 +1,199 @@
+"""The index against its floor and its peer, in one run.
+
+    python bench/index.py REPOSITORY [--base REVISION] [--moves REVISION ...] [--runs 3]
+
+The floor is every blob of the tree read once by `git cat-file --batch`; the peer is `git grep -I -i
+-F -w` for a name that nobody has, on the same tree. CPU is that of this process and its children.
+The repository is only read: the index is made in a bare clone beside it that borrows its objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from orgguard_mcp.guard import Guard
+
+NOBODY = "Zorblattquix"
+BATCH = 5000
+
+
+class Cost(NamedTuple):
+    """Seconds, of the clock and of processors."""
+
+    wall: float
+    cpu: float
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """What *work* costs."""
+    before, started = _cpu(), time.perf_counter()
+    work()
+    return Cost(time.perf_counter() - started, _cpu() - before)
+
+
+def _cpu() -> float:
+    of = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in of)
+
+
+def git(repository: Path, *args: str, stdin: bytes | None = None) -> bytes:
+    """What git prints."""
+    done = subprocess.run(
+        ["git", "-C", str(repository), *args], input=stdin, capture_output=True, check=False
+    )
+    return done.stdout
+
+
+def read_all(repository: Path, oids: Sequence[bytes]) -> None:
+    """Read *oids* once, and throw them away where they come from."""
+    with tempfile.TemporaryFile() as asked:
+        asked.write(b"\n".join(oids) + b"\n")
+        asked.seek(0)
+        subprocess.run(
+            ["git", "-C", str(repository), "cat-file", "--batch", "--buffer"],
+            stdin=asked, stdout=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+
+
+def blobs(repository: Path, revision: str) -> list[bytes]:
+    """The ids of all blobs of a revision's tree, each once."""
+    rows = git(repository, "ls-tree", "-r", revision).splitlines()
+    found = (row.split(b"\t")[0].split() for row in rows)
+    return list(dict.fromkeys(oid for _, kind, oid in found if kind == b"blob"))
+
+
+@contextmanager
+def clone(repository: Path) -> Iterator[Path]:
+    """A bare clone of *repository* that borrows its objects."""
+    folder = Path(tempfile.mkdtemp(prefix="orgguard-bench-"))
+    try:
+        git(repository, "clone", "-q", "--bare", "--shared", ".", str(folder / "clone"))
+        yield folder / "clone"
+    finally:
+        shutil.rmtree(folder)
+
+
+def prepare(repository: Path, base: str) -> None:
+    """Bring the index up to *base*."""
+    with Guard(repository, base=base) as guard:
+        guard.prepare()
+
+
+def state(repository: Path) -> Path:
+    """Where the index lies."""
+    return repository / "orgguard"
+
+
+def built(repository: Path, base: str, runs: int) -> None:
+    """What building from nothing costs."""
+    oids = blobs(repository, base)
+    sizes = git(repository, "cat-file", "--batch-check=%(objectsize)", stdin=b"\n".join(oids))
+    text = sum(map(int, sizes.split()))
+    floors, greps, builds = [], [], []
+    for _ in range(runs):
+        floors.append(cost(lambda: read_all(repository, oids)))
+        greps.append(cost(lambda: git(repository, "grep", "-I", "-i", "-F", "-w", NOBODY, base)))
+        shutil.rmtree(state(repository), ignore_errors=True)
+        builds.append(cost(lambda: prepare(repository, base)))
+    floor = statistics.median(one.cpu for one in floors)
+    grep = statistics.median(one.wall for one in greps)
+    wall, cpu = (statistics.median(column) for column in zip(*builds, strict=True))
+    disk = sum(file.stat().st_size for file in state(repository).iterdir())
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{len(oids):,} blobs, {text / 1e6:,.0f} MB of text")
+    print(f"floor {floor:.2f} s of CPU; git grep {grep:.2f} s")
+    print(f"build: {wall:.1f} s = {wall / grep:.1f} x git grep; CPU {cpu:.1f} s"
+          f" = {cpu / floor:.1f} x the floor; disk {disk / 1e6:.1f} MB"
+          f" = {disk / text:.1%} of the text; largest worker {peak:.0f} MB")  # fmt: skip
+
+
+def moved(repository: Path, base: str, older: str, runs: int) -> None:
+    """What it costs when the base moves from *older* to *base*."""
+    changes = git(repository, "diff-tree", "-r", older, base).splitlines()
+    oids = [row.split()[3] for row in changes if row.split()[3].strip(b"0")]
+    floors, moves = [], []
+    for _ in range(runs):
+        shutil.rmtree(state(repository), ignore_errors=True)
+        prepare(repository, older)
+
+        def floor() -> None:
+            git(repository, "diff-tree", "-r", older, base)
+            read_all(repository, oids)
+
+        floors.append(cost(floor))
+        with Guard(repository, base=base) as guard:
+            moves.append(cost(guard.prepare))
+    wall, least = (statistics.median(one.wall for one in some) for some in (moves, floors))
+    print(f"base moves over {len(changes):,} files ({older} to {base}): {wall * 1e3:.0f} ms"
+          f" = {wall / least:.1f} x diff-tree and the new blobs")  # fmt: skip
+
+
+def asked(repository: Path, base: str, runs: int) -> None:
+    """What checks cost: names that are there and names that are not."""
+    chance = random.Random(1)  # noqa: S311
+    syllables = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
+    absent = {"".join(chance.choices(syllables, k=chance.randint(3, 5))) for _ in range(BATCH)}
+    present = words_of(repository, base, chance)
+    grep = statistics.median(
+        cost(lambda: git(repository, "grep", "-I", "-i", "-F", "-w", "-q", NOBODY, base)).wall
+        for _ in range(runs)
+    )
+    with Guard(repository, base=base) as guard:
+        guard.prepare()
+        for what, names in (("absent", sorted(absent)[:1000]), ("present", present)):
+            times = sorted(cost(lambda name=name: guard.check(name)).wall for name in names)
+            p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+            print(f"{len(names)} {what} names: p50 {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms;"
+                  f" git grep takes {grep / p50:,.0f} times p50")  # fmt: skip
+    with Guard(repository, base=base) as guard:
+        guard.prepare()
+        batch = (sorted(absent) + present)[:BATCH]
+        all_of = cost(lambda: [guard.check(name) for name in batch])
+        print(
+            f"{len(batch):,} names at once: {all_of.wall:.2f} s = {all_of.wall / grep:.2f} x git grep"
+        )
+
+
+def words_of(repository: Path, base: str, chance: random.Random) -> list[str]:
+    """Capitalised words of a sample of the tree's files that no dictionary has."""
+    from orgguard_mcp import lexicon
+    from orgguard_mcp.names import NameKey
+
+    words: set[str] = set()
+    for oid in chance.sample(blobs(repository, base), 300):
+        text = git(repository, "cat-file", "blob", oid.decode()).decode("latin-1")
+        words.update(word for word in text.split() if word.isalpha() and word.istitle())
+    coined = [word for word in sorted(words)
+              if word.isascii() and len(word) > 4
+              and not lexicon.needs_distinction(NameKey(word.casefold()))]  # fmt: skip
+    return chance.sample(coined, min(1000, len(coined)))
+
+
+def main() -> None:
+    """Run the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--base", default="HEAD")
+    parser.add_argument("--moves", nargs="*", default=[], metavar="REVISION")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with clone(options.repository.resolve()) as repository:
+        built(repository, options.base, options.runs)
+        asked(repository, options.base, options.runs)
+        for older in options.moves:
+            moved(repository, options.base, older, options.runs)
+
+
+if __name__ == "__main__":
+    main()
