@@ -1,69 +1,102 @@
 """What the server's calls share: one guard, opened and prepared beside them.
 
-The core blocks; here it is run in threads, so that the server answers while the base is read.
+The core blocks; here it is run in threads, so that the server answers while the base is read. It is
+imported there as well: a client's greeting does not wait for it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
-from orgguard_mcp import agents
 from orgguard_mcp.errors import IndexUnavailableError, OrgGuardError
-from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Asker
+from orgguard_mcp.waiting import Watch, in_thread
 
-BEAT_SECONDS = 5.0
+if TYPE_CHECKING:
+    from orgguard_mcp.guard import Guard
+    from orgguard_mcp.landmarks import Landmarks
+
+BEAT_SECONDS = 15.0
 """How often a waiting call is heard of."""
 
-STALE_SECONDS = 1.0
-"""How long the base is taken for unmoved."""
+GREETING_SECONDS = 1.0
+"""How long a client may take to ask for the tools before the base is read all the same."""
+
+MAX_LASTING = 1000
+"""Answers that are kept until the base moves."""
 
 MIN_HOLD = 1.0
 """Seconds for which a call waits at least until the base is read."""
 
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
-_Result = TypeVar("_Result")
 
 
 class Desk:
     """What the tools share: the guard, opened and prepared in the background."""
 
     def __init__(
-        self, directory: str, base: str | None, *, dry_run: bool, hold: float | None
-    ) -> None:
+        self, tasks: TaskGroup, directory: str, base: str | None, *, dry_run: bool,
+        hold: float | None,
+    ) -> None:  # fmt: skip
+        self.watch = Watch(tasks)
+        self.lasting: dict[tuple[str, ...], Any] = {}
         self.dry_run = dry_run
         self._hold = hold
         self._directory = directory
         self._base = base
         self._guard: Guard | None = None
         self._opening = anyio.Lock()
-        self._looked = 0.0
+        self._landmarks: Landmarks | None = None
         self._read = (0, 0)
-        self._asker = agents.asking_client()
+        self._asker = Asker()
 
     async def guard(self) -> Guard:
         """The guard, at the newest base."""
+        if self._guard and not self._moved():
+            return self._guard
+        # Neither is to be abandoned: a guard that nobody holds would never be closed.
         async with self._opening:
             if self._guard is None:
-                # Not to be abandoned: a guard that nobody holds would never be closed.
-                self._guard = await anyio.to_thread.run_sync(Guard, self._directory, self._base)
-                self._looked = time.monotonic()
-            elif time.monotonic() - self._looked > STALE_SECONDS:
-                await in_thread(self._guard.refresh)
-                self._looked = time.monotonic()
+                self._guard = await anyio.to_thread.run_sync(self._open)
+            elif self._moved():
+                await anyio.to_thread.run_sync(self._follow, self._guard)
             return self._guard
+
+    def _moved(self) -> bool:
+        return self._landmarks is None or self._landmarks.moved()
+
+    def _follow(self, guard: Guard) -> None:
+        from orgguard_mcp.landmarks import Landmarks
+
+        landmarks, base = Landmarks(guard.repository), guard.base
+        guard.refresh()
+        if guard.base is not base:
+            self.lasting.clear()
+        self._landmarks = landmarks
+
+    def _open(self) -> Guard:
+        from orgguard_mcp import agents
+        from orgguard_mcp.guard import Guard
+
+        self._asker = agents.asking_client()
+        return Guard(self._directory, self._base)
 
     def hold(self, guard: Guard) -> float:
         """Seconds for which a call is held: this server's own, else the policy's."""
         return guard.policy.hold_seconds if self._hold is None else self._hold
 
-    async def warm_up(self) -> None:
-        """Build the index before anybody asks; a failure is told to those who ask."""
+    async def warm_up(self, greeted: anyio.Event) -> None:
+        """Build the index before anybody asks; a failure is told to those who ask. Not before the
+        client was *greeted*, which it waits for: this would hold that up.
+        """
+        with anyio.move_on_after(GREETING_SECONDS):
+            await greeted.wait()
         try:
             guard = await self.guard()
             await in_thread(guard.prepare, self._progress)
@@ -95,6 +128,12 @@ class Desk:
             )
         return guard
 
+    def remember(self, names: tuple[str, ...], answer: object) -> None:
+        """Keep *answer* about *names* until the base moves."""
+        if len(self.lasting) >= MAX_LASTING:
+            self.lasting.clear()
+        self.lasting[names] = answer
+
     def asker(self, label: str) -> Asker:
         """The client that calls: what it calls itself, and its process."""
         return Asker(label, self._asker.pid, self._asker.started)
@@ -111,8 +150,3 @@ async def beat(report: Report, seconds: float, message: str) -> None:
     while True:
         await report(time.monotonic() - started, seconds, message)
         await anyio.sleep(BEAT_SECONDS)
-
-
-async def in_thread(call: Callable[..., _Result], *args: object) -> _Result:
-    """Run a blocking call beside the event loop; a cancelled caller does not wait for it."""
-    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)

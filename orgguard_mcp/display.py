@@ -26,6 +26,8 @@ def visible(text: str, limit: int = MAX_SHOWN) -> str:
     """*text* on one line, harmless: control, bidi, zero-width and unassigned characters escaped,
     cut after *limit* characters with the count of what is missing.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     shown, taken, marks = "", 0, 0
     for char in text[:limit]:
         category = unicodedata.category(char)

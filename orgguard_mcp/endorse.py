@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from orgguard_mcp import consent, notary
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Answer, Ask, Asker, Request
+from orgguard_mcp.model import Answer, Ask, Asker, Basis, Effect, Request
 from orgguard_mcp.names import Name, parse
 from orgguard_mcp.notary import Signer, Yes
 
 
 def unsigned(guard: Guard) -> list[Yes]:
     """The names that a human allowed on this machine and that no signed grant covers, though the
-    base lists approvers: continuous integration will ask for one.
+    base lists approvers: continuous integration will ask for one. Not those that were refused in
+    another request, nor protected ones: neither is to be allowed in passing.
     """
     if not guard.approvers:
         return []
@@ -25,7 +26,12 @@ def unsigned(guard: Guard) -> list[Yes]:
         if decision.answer is Answer.GRANT and decision.request_id not in signed
     ]
     found = [Yes(guard.ledger.request(one.request_id), one.scope) for one in granted]
-    return [yes for yes in found if not guard.sightings(yes.request.name).established]
+    return [yes for yes in found if _wants_signature(guard, yes.request.name)]
+
+
+def _wants_signature(guard: Guard, name: Name) -> bool:
+    verdict = guard.judge(name)
+    return verdict.effect is not Effect.DENY and verdict.basis is not Basis.ESTABLISHED
 
 
 def sign(guard: Guard, answers: Sequence[Yes], signer: Signer) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
@@ -48,6 +48,8 @@ from orgguard_mcp.protected import Protected, of_base
 from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage.ledger import Ledger
 
+_MAX_SEEN = 10_000  # names that are remembered with their evidence, as long as the base stays
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -60,6 +62,16 @@ class View:
     notary: Notary
     index: Index
     protected: Callable[[], Protected]
+    _seen: dict[NameKey, Sightings] = field(default_factory=dict)
+
+    def sightings(self, key: NameKey) -> Sightings:
+        """What the index says of *key*: once, since the base's objects never change."""
+        if key not in self._seen:
+            seen = self.index.sightings(key)
+            if len(self._seen) >= _MAX_SEEN:
+                return seen
+            self._seen[key] = seen
+        return self._seen[key]
 
 
 class Guard:
@@ -115,6 +127,11 @@ class Guard:
     def ready(self) -> bool:
         """Whether a check can be answered without building the index first."""
         return self._view.index.ready
+
+    def look(self) -> bool:
+        """Whether a check can be answered from what was built before: asks the disk."""
+        with self._preparing:
+            return self._view.index.look()
 
     def refresh(self) -> None:
         """Follow the base when it moved: after a fetch, a merge, a switch of branches."""
@@ -197,7 +214,7 @@ class Guard:
             why = "it is a reserved marker that everybody may write"
             return Verdict(name, Basis.RESERVED, why, view.base)
         self._prepare(view)
-        seen = view.index.sightings(name.key)
+        seen = view.sightings(name.key)
         if seen.established:
             return _verdict(view.base, name, Basis.ESTABLISHED, seen.why, seen)
         return self._decided(view, name, path_of(where) if where else None, seen)
@@ -206,7 +223,7 @@ class Guard:
         """What the base alone says of *name*: what a reviewer must see before answering."""
         view = self._view
         self._prepare(view)
-        return view.index.sightings(name.key)
+        return view.sightings(name.key)
 
     def holdings(self, keys: Iterable[str]) -> dict[str, Held]:
         """What the base holds of each of *keys*: facts to weigh a candidate by, no verdict."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from orgguard_mcp import advice
 from orgguard_mcp.display import visible
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.model import Basis, Effect, Verdict
@@ -19,18 +20,14 @@ from orgguard_mcp.model import Basis, Effect, Verdict
 Status = Literal["granted", "refused", "pending", "would ask"]
 
 NEUTRAL = (
-    "Describe the change by the capability that it adds, not by who asked for it. Put neither the"
-    " name nor a placeholder for it into code, files, messages, branches or the pull request."
+    f"{advice.REWORD} Put neither the name nor a placeholder for it into code, files, messages,"
+    " branches or the pull request."
 )
 MAY_WRITE = "You may write it."
-ASK_FIRST = (
-    "Do not write it yet, nor a placeholder for it. Call request_consent with the name, where it"
-    " would go, a short excerpt and the purpose, then follow its answer."
-)
+ASK_FIRST = f"Do not write it yet, nor a placeholder for it. {advice.ASK}"
 WAIT = (
     "Do not write the name, nor a placeholder for it. Carry on with work that does not need it,"
-    " then call request_consent again with the same arguments to get the answer. The human answers"
-    " with `orgguard review` in a terminal."
+    f" then {advice.ASK_AGAIN} The human answers with `orgguard review` in a terminal."
 )
 DRY_RUN = (
     "This server runs dry: nobody was asked and nothing was stored, so there is no consent. Do not"

@@ -2,7 +2,7 @@
 
 Theory of operation. A request is committed to the queue before anybody waits; everything after
 that may be cancelled, killed or lost without losing the question. The call is then held for a
-short while, in which the answer may come from the terminal (the ledger is polled) or from a form
+short while, in which the answer may come from the terminal (the ledger is watched) or from a form
 that the client shows; the first decision wins in the ledger. After that the agent is told
 `pending`, and calling again is how it gets the answer.
 
@@ -18,12 +18,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from importlib.metadata import version
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolResult,
@@ -32,18 +34,23 @@ from mcp_types import (
     ElicitResult,
     InputRequiredResult,
     TextContent,
+    Tool,
     ToolAnnotations,
 )
 from mcp_types.version import is_version_at_least
 from pydantic import Field
 
-from orgguard_mcp import form, replies
-from orgguard_mcp.desk import Desk, beat, in_thread
+from orgguard_mcp import form, pipes, replies
+from orgguard_mcp.desk import Desk, beat
 from orgguard_mcp.errors import OrgGuardError, UsageError
-from orgguard_mcp.guard import Guard
+from orgguard_mcp.hooks import served
 from orgguard_mcp.model import Ask, Basis, Request, Trust, Verdict
 from orgguard_mcp.names import parse
 from orgguard_mcp.policy import MAX_HOLD_SECONDS
+from orgguard_mcp.waiting import in_thread
+
+if TYPE_CHECKING:
+    from orgguard_mcp.guard import Guard
 
 INSTRUCTIONS = (
     "Before writing any third-party organisation name that this repository does not already"
@@ -57,13 +64,15 @@ INSTRUCTIONS = (
 """The first 250 characters hold the whole rule and both tools: some clients show no more."""
 
 CHANNEL = "elicitation"
-POLL_SECONDS = 0.1
 GRACE_SECONDS = 1.0
 """How long the terminal is waited for before a form that cannot be withdrawn is sent."""
 
 MAX_NAMES = 50
 MAX_FIELDS = 4
 """Names that one form asks about; more are left to the terminal."""
+
+_LASTING = frozenset({Basis.ESTABLISHED, Basis.RESERVED})
+"""What rests on the base alone, and so lasts as long as that."""
 
 _MODERN = "2026-07-28"
 _FORM_KEY = "orgguard-"
@@ -81,16 +90,18 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
-        desk = Desk(directory, base, dry_run=dry_run, hold=hold)
+        desk: Desk | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(desk.warm_up)
+                desk = Desk(tasks, directory, base, dry_run=dry_run, hold=hold)
+                tasks.start_soon(desk.warm_up, server.greeted)
                 yield desk
                 tasks.cancel_scope.cancel()
         finally:
-            desk.close()
+            if desk:
+                desk.close()
 
-    server: MCPServer[Desk] = MCPServer(
+    server = _Server(
         "OrgGuard",
         version=version("orgguard-mcp"),
         instructions=INSTRUCTIONS,
@@ -108,6 +119,43 @@ def build(
         meta=_META,
     )
     return server
+
+
+class _Server(MCPServer[Desk]):
+    """Answers one tool more than it lists: the hook, which is a client's to call, not a model's.
+    And tells when a client was `greeted`: what takes time begins after that.
+    """
+
+    @cached_property
+    def greeted(self) -> anyio.Event:
+        """Set when the client has asked for the tools."""
+        return anyio.Event()
+
+    async def run_stdio_async(self) -> None:
+        """Serve over standard input and output, as the SDK does, without its threads."""
+        if not pipes.usable():
+            await super().run_stdio_async()
+            return
+        core = self._lowlevel_server
+        with pipes.standard() as (lines, out):
+            # Of a file these have what the transport uses.
+            streams = cast("anyio.AsyncFile[str]", lines), cast("anyio.AsyncFile[str]", out)
+            async with stdio_server(*streams) as (incoming, outgoing):
+                await core.run(incoming, outgoing, core.create_initialization_options())
+
+    async def list_tools(self) -> list[Tool]:
+        """The tools."""
+        self.greeted.set()
+        return await super().list_tools()
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Desk, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool."""
+        if name != served.TOOL:
+            return await super().call_tool(name, arguments, context)
+        said = await served.answer(arguments)
+        return CallToolResult(content=[TextContent(type="text", text=said)])
 
 
 def run(
@@ -178,10 +226,22 @@ async def check_name(
 
 
 async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolResult:
-    names = _names(name)
-    guard = await ctx.request_context.lifespan_context.ready(ctx.report_progress)
-    verdicts = [await in_thread(guard.check, one, where) for one in names]
-    return _result(replies.checked(verdicts))
+    names = tuple(_names(name))
+    desk = ctx.request_context.lifespan_context
+    guard = await desk.ready(ctx.report_progress)
+    known: CallToolResult | None = desk.lasting.get(names)
+    if known:
+        return known
+    base = guard.base
+    verdicts = await in_thread(_verdicts, guard, [(one, where) for one in names])
+    result = _result(replies.checked(verdicts))
+    if guard.base is base and all(verdict.basis in _LASTING for verdict in verdicts):
+        desk.remember(names, result)
+    return result
+
+
+def _verdicts(guard: Guard, placed: Sequence[tuple[str, str]]) -> list[Verdict]:
+    return [guard.check(name, place) for name, place in placed]
 
 
 async def request_consent(
@@ -205,7 +265,7 @@ async def _request(
     desk = ctx.request_context.lifespan_context
     guard = await desk.ready(ctx.report_progress)
     if desk.dry_run:
-        verdicts = [await in_thread(guard.check, one, place) for one, place in placed]
+        verdicts = await in_thread(_verdicts, guard, placed)
         return _result(replies.consent(verdicts, dry_run=True))
     asker, now = desk.asker(_client_name(ctx)), time.time()
     verdicts = [
@@ -215,7 +275,7 @@ async def _request(
     if waiting := _waiting(verdicts):
         if question := await _settle(ctx, guard, waiting, desk.hold(guard)):
             return question
-        verdicts = [await in_thread(guard.check, one, place) for one, place in placed]
+        verdicts = await in_thread(_verdicts, guard, placed)
     return _result(replies.consent(verdicts))
 
 
@@ -310,6 +370,7 @@ async def _race(
     ctx: _Context, guard: Guard, waiting: list[str], seconds: float, *, elicit: bool = False
 ) -> None:
     """Wait for the queue and, if told, a form; whoever is first ends the other."""
+    desk = ctx.request_context.lifespan_context
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(
@@ -317,8 +378,7 @@ async def _race(
             )
             if elicit:
                 tasks.start_soon(_ask_client, ctx, guard, waiting)
-            while await _open_requests(guard, waiting):  # noqa: ASYNC110  # another process decides
-                await anyio.sleep(POLL_SECONDS)
+            await desk.watch.until_decided(guard.ledger, waiting)
             tasks.cancel_scope.cancel()
 
 

@@ -20,6 +20,7 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 
+from orgguard_mcp import desk
 from orgguard_mcp.server import INSTRUCTIONS, build
 from tests import names
 from tests.agent import ERAS, LEGACY, Agent
@@ -286,8 +287,9 @@ async def test_the_server_answers_while_the_base_is_still_being_read(large: Repo
 
 @in_memory
 async def test_beats_arrive_all_the_time_that_a_call_waits(
-    make_repo: Callable[..., Repo],
+    make_repo: Callable[..., Repo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(desk, "BEAT_SECONDS", 2.0)
     repo = make_repo({".orgguard/policy.toml": "hold_seconds = 5.5\n"}).path
 
     async def beats(era: str) -> list[tuple[float, float | None]]:

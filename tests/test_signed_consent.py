@@ -11,10 +11,14 @@ from typing import NamedTuple
 
 import pytest
 
+from orgguard_mcp import endorse
 from orgguard_mcp.approvers import PATH as APPROVERS
 from orgguard_mcp.grants import DIRECTORY
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Basis, Trust
+from orgguard_mcp.names import parse
+from orgguard_mcp.protected import ENVIRONMENT_KEY, Key, sealed
+from orgguard_mcp.protected import PATH as PROTECTED
 from tests.agent import LEGACY, Agent
 from tests.human import COMMAND, Human
 from tests.names import COINED, COINED_TOO, THIRD
@@ -272,6 +276,35 @@ def test_decisions_of_a_lower_level_are_signed_in_one_go(world: World, tmp_path:
         assert human.leaves() == 0
     world.dev.commit(message="Add the grants")
     assert scan(world.fresh(tmp_path / "ci")).code == 0
+
+
+def test_what_was_refused_since_is_not_offered_for_a_signature(world: World) -> None:
+    """Of two questions about a name, the refusal of one outweighs the yes to the other."""
+    decide(world.dev, COINED_TOO, Answer.GRANT, channel="terminal")
+    decide(world.dev, COINED, Answer.GRANT, "src", channel="terminal")
+    decide(world.dev, COINED, Answer.REFUSE, channel="terminal")
+    with Human(world.dev.path, "--no-wait", ORGGUARD_KEY=str(world.key)) as human:
+        human.sees("1 name is allowed on this machine, and not signed")
+        human.sees(COINED_TOO)
+        human.types("n")
+        assert human.leaves() == 0
+    with Guard(world.dev.path) as guard:
+        assert [yes.request.name.surface for yes in endorse.unsigned(guard)] == [COINED_TOO]
+
+
+def test_what_is_protected_since_is_not_offered_for_a_signature(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A yes from before must not lift the protection in passing."""
+    decide(world.dev, COINED, Answer.GRANT, channel="terminal")
+    secret = "0123456789abcdef" * 4
+    monkeypatch.setenv(ENVIRONMENT_KEY, secret)
+    listed = sealed([parse(COINED)], Key(secret))
+    world.origin.commit({PROTECTED: listed}, "Protect a name")
+    world.dev.git("fetch", "-q")
+    with Guard(world.dev.path) as guard:
+        assert guard.check(COINED).basis is Basis.PROTECTED
+        assert endorse.unsigned(guard) == []
 
 
 def test_who_is_no_approver_is_told_what_a_yes_is_worth(world: World) -> None:

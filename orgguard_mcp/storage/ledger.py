@@ -25,6 +25,7 @@ from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request, Scope
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
 from orgguard_mcp.storage import schema
+from orgguard_mcp.storage.bell import Bell, FifoBell, ring
 from orgguard_mcp.storage.chain import Chain, start_anew
 
 BUSY_SECONDS = 10
@@ -310,18 +311,39 @@ class Ledger:
         with self._errors("verified"), self._reading():
             self._chain.verify(anchors)
 
+    # --- waiting for a change -----------------------------------------------------------------
+
     def version(self) -> int:
-        """A number that changes with every commit of another connection (`PRAGMA data_version`):
-        the cheap way to wait for a change.
-        """
+        """A number that grows with every commit, whoever's it is: the cheap way to see a change."""
         with self._errors("read"), self._lock:
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+            others = self._db.execute("PRAGMA data_version").fetchone()[0]
+            return int(others) + self._db.total_changes
+
+    def undecided(self, request_ids: Iterable[str]) -> frozenset[str]:
+        """Those of *request_ids* that have no decision yet: when to look, and no answer."""
+        asked = frozenset(request_ids)
+        query = (
+            "SELECT request_id FROM decision WHERE request_id IN (SELECT value FROM json_each(?))"
+        )
+        with self._errors("read"), self._lock:
+            rows = self._db.execute(query, (json.dumps(sorted(asked)),)).fetchall()
+        return asked - {row[0] for row in rows}
+
+    def bell(self) -> Bell | None:
+        """What rings when somebody commits, None where there can be none: then only `version`
+        tells. To be closed by the caller.
+        """
+        with suppress(OSError):
+            return FifoBell(self._path.parent)
+        return None
 
     # --- transactions and errors --------------------------------------------------------------
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction, written or not at all. BEGIN IMMEDIATE: readers never turn writers."""
+        """One transaction, written or not at all. BEGIN IMMEDIATE: readers never turn writers.
+        Then those who wait are told.
+        """
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -331,6 +353,7 @@ class Ledger:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+        ring(self._path.parent)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
