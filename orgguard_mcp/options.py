@@ -6,9 +6,12 @@ Nothing is imported here that a command needs, so that `--version` and usage err
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from typing import TYPE_CHECKING
 
+from orgguard_mcp import __version__
 from orgguard_mcp.errors import UNCHECKED, USAGE
+from orgguard_mcp.warm import HOOK_SECONDS
 
 if TYPE_CHECKING:
     from orgguard_mcp.model import Surface
@@ -17,6 +20,7 @@ AGENTS = ("claude", "codex", "copilot", "cursor", "gemini", "opencode", "qwen")
 GIT_HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "pre-push")
 
 
+@cache
 def parser() -> argparse.ArgumentParser:
     """The parser of every command. `run` of its result is ``module.function``; `unchecked` is the
     exit code of a command that could not check.
@@ -117,8 +121,9 @@ def _hook(hook: argparse.ArgumentParser) -> None:
     hook.set_defaults(unchecked=USAGE)  # 2 stops an agent, 3 does not
     hook.add_argument("agent", choices=AGENTS, metavar="AGENT", help=", ".join(AGENTS))
     hook.add_argument(
-        "--deadline", type=_seconds, default=20.0, metavar="SECONDS",
-        help="stop the agent when it takes longer (default: 20; less than the agent's own limit)",
+        "--deadline", type=_seconds, default=float(HOOK_SECONDS), metavar="SECONDS",
+        help=f"stop the agent when it takes longer (default: {HOOK_SECONDS}; less than the agent's"
+        " own limit)",
     )  # fmt: skip
     hook.add_argument("--explain", action="store_true", help="say why something is let through")
 
@@ -217,10 +222,8 @@ def _init(init: argparse.ArgumentParser) -> None:
 
 
 class _Version(argparse.Action):
-    """`--version`, without importing the package's metadata before it is asked for."""
+    """`--version`, without the package's metadata: reading that costs two bare starts of Python."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        from importlib.metadata import version
-
-        print(f"orgguard {version('orgguard-mcp')}")  # noqa: T201
+        print(f"orgguard {__version__}")  # noqa: T201
         parser.exit()

@@ -25,12 +25,16 @@ import pytest
 from mcp import Client, StdioServerParameters
 from uv import find_uv_bin
 
+from orgguard_mcp import __version__
+from orgguard_mcp.setup.clients import CLIENTS
+from orgguard_mcp.setup.parts import Entries, Item
 from tests.names import COINED
 from tests.simulator import Repo
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION = PROJECT["version"]
+PATIENCE = 600  # seconds, only to end what hangs: a busy machine may take minutes
 HOOK_DEADLINE = 20  # seconds that `orgguard hook` gives itself
 DEEP_LINK = "cursor://anysphere.cursor-deeplink/mcp/install"
 
@@ -49,7 +53,7 @@ def _run(
     *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
@@ -193,6 +197,7 @@ def _bundle(release: Release, repo: Repo, at: Path) -> tuple[list[str], dict[str
     """As an .mcpb host starts it: unpacked somewhere, with the user's settings filled in."""
     with zipfile.ZipFile(release.dist / "orgguard.mcpb") as bundle:
         bundle.extractall(at)  # noqa: S202  # made by this project a moment ago
+    release.run("uv", "sync", "--quiet", "--directory", at)  # its first start would
     config = MANIFEST["server"]["mcp_config"]
     filled = {"${__dirname}": str(at), "${user_config.repository}": str(repo.path)}
     return [config["command"], *(filled.get(word, word) for word in config["args"])], {}
@@ -205,7 +210,8 @@ def test_each_way_starts_a_server_that_answers(
     at = tmp_path / "at"
     at.mkdir()
     command, variables = way(release, repo, at)
-    environment = release.environment(**variables)
+    # What is installed is at hand: a start that waits for an index would fail with it.
+    environment = release.environment(UV_OFFLINE="1", **variables)
     program = shutil.which(command[0], path=environment["PATH"])
     assert program
     answer, child = _ask(StdioServerParameters(
@@ -221,10 +227,11 @@ def _ask(server: StdioServerParameters) -> tuple[dict[str, Any], str]:
     """The server's answer on a coined name, and what this process sees as its child."""
 
     async def ask() -> tuple[dict[str, Any], str]:
-        with anyio.fail_after(120):
+        before = set(psutil.Process().children())  # what other tests may have left behind
+        with anyio.fail_after(PATIENCE):
             async with Client(server) as client:
                 result = await client.call_tool("check_name", {"name": COINED})
-                (child,) = psutil.Process().children()
+                (child,) = set(psutil.Process().children()) - before
                 assert result.structured_content
                 return result.structured_content, child.name()
 
@@ -275,6 +282,21 @@ def test_a_hook_says_yes_or_no_and_nothing_else(
     assert done.stderr.endswith("hook claude\n")
 
 
+def test_the_hooks_are_those_that_init_writes() -> None:
+    """But for how the command is found."""
+    (target,) = CLIENTS["claude"].targets
+    part = target.part()
+    assert isinstance(part, Entries)
+    written = {entry.keys[-1]: entry.value for entry in part.entries if isinstance(entry, Item)}
+    shipped = _json("plugin/hooks/hooks.json")["hooks"]
+    for (group,) in shipped.values():
+        (hook,) = group["hooks"]
+        script, _, command = hook["command"].partition('.sh" ')
+        assert script == 'sh "${CLAUDE_PLUGIN_ROOT}/scripts/orgguard'
+        hook["command"] = f"orgguard {command[2:]}"  # the number is what failure is told by
+    assert {event: [value] for event, value in written.items()} == shipped
+
+
 def test_every_event_has_a_hook_with_time_to_spare() -> None:
     hooks = _hooks()
     assert set(hooks) == {"PreToolUse", "PostToolUse", "Stop"}
@@ -284,7 +306,8 @@ def test_every_event_has_a_hook_with_time_to_spare() -> None:
 
 def test_the_hooks_see_what_writes_and_what_may_have_written() -> None:
     events = _json("plugin/hooks/hooks.json")["hooks"]
-    shells, files = ["Bash", "Monitor"], ["Write", "Edit", "MultiEdit", "NotebookEdit"]
+    shells = ["Bash", "PowerShell", "Monitor"]
+    files = ["Write", "Edit", "MultiEdit", "NotebookEdit"]
     tools = [*shells, *files, "mcp__a__create_issue", "mcp__plugin_a_b__create_issue", "Read"]
     seen = {
         event: [tool for tool in tools if re.search(events[event][0]["matcher"], tool)]
@@ -304,7 +327,7 @@ def test_versions_agree() -> None:
     assert heading
     versions = {
         SERVER["version"], PACKAGE["version"], listed["version"], MANIFEST["version"],
-        _json("plugin/.claude-plugin/plugin.json")["version"], pinned[1],
+        _json("plugin/.claude-plugin/plugin.json")["version"], pinned[1], __version__,
     }  # fmt: skip
     assert versions == {VERSION}
     assert heading[1] in {"Unreleased", VERSION}
@@ -347,6 +370,14 @@ def test_the_bundle_lists_the_servers_tools_and_asks_for_what_it_needs() -> None
 def test_the_readme_proves_to_the_registry_whose_the_package_is() -> None:
     (marker,) = re.findall(r"mcp-name: (\S+)", (ROOT / PROJECT["readme"]).read_text())
     assert marker == SERVER["name"]
+
+
+def test_every_placeholder_is_listed_for_the_first_release() -> None:
+    _, _, release = (ROOT / "docs/distribution.md").read_text().partition("## To cut a release")
+    rows = re.findall(r"^\| (`[^|]+) \|", release.partition("1. **Number.**")[0], re.MULTILINE)
+    shipped = (name for name in _committable() if not name.startswith("tests/"))
+    holding = {name for name in shipped if re.search(rb"\bOWNER/", (ROOT / name).read_bytes())}
+    assert holding == {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
 def test_the_deep_link_is_what_the_registry_says() -> None:

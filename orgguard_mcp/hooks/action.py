@@ -45,8 +45,11 @@ class Answer(NamedTuple):
     code: int = ALLOWED
 
 
-def plain(reason: str) -> Answer:
-    """The answer that most agents understand: silence, or exit code 2 with the *reason* beside."""
+def plain(moment: Moment, reason: str) -> Answer:
+    """The answer that most agents understand at every *moment*: silence, or exit code 2 with the
+    *reason* beside.
+    """
+    del moment
     return Answer("", f"{reason}\n", DENIED) if reason else Answer()
 
 

@@ -4,8 +4,10 @@ stop the same code hands the reason on.
 
 from __future__ import annotations
 
+from functools import partial
+
 from orgguard_mcp.hooks import payload
-from orgguard_mcp.hooks.action import Action, Answer, Moment, plain
+from orgguard_mcp.hooks.action import Moment, plain
 
 MOMENTS = {
     "PreToolUse": Moment.BEFORE,
@@ -18,13 +20,5 @@ MOMENTS = {
     "AfterAgent": Moment.END,
 }
 
-
-def read(said: payload.Payload) -> Action | None:
-    """The action in the payload of Claude Code."""
-    return payload.action(said, MOMENTS)
-
-
-def answer(moment: Moment, reason: str) -> Answer:
-    """Exit code 2 with the reason, at every moment."""
-    del moment
-    return plain(reason)
+read = partial(payload.action, moments=MOMENTS)
+answer = plain

@@ -45,6 +45,6 @@ def answer(moment: Moment, reason: str) -> Answer:
     if not reason:
         return Answer("{}\n")
     if moment is Moment.BEFORE:
-        return plain(reason)
+        return plain(moment, reason)
     key = "followup_message" if moment is Moment.END else "additional_context"
     return Answer(json.dumps({key: reason[:MAX_CONTEXT]}) + "\n")

@@ -146,7 +146,7 @@ def _opened(root: Path, building: Building) -> Guard:
     """The guard of *root*, with the base read and everything at hand that the policy asks for."""
     guard = Guard(root)
     try:
-        if not guard.ready:
+        if not guard.look():
             building(True)
             guard.prepare()
             building(False)

@@ -4,21 +4,15 @@ code 2.
 
 from __future__ import annotations
 
+from functools import partial
+
 from orgguard_mcp.hooks import payload
-from orgguard_mcp.hooks.action import Action, Answer, Moment, plain
+from orgguard_mcp.hooks.action import Moment, plain
 
 MOMENTS = {
     "tool.execute.before": Moment.BEFORE,
     "tool.execute.after": Moment.AFTER,
 }
 
-
-def read(said: payload.Payload) -> Action | None:
-    """The action in the payload of opencode."""
-    return payload.action(said, MOMENTS)
-
-
-def answer(moment: Moment, reason: str) -> Answer:
-    """Exit code 2 with the reason, at every moment."""
-    del moment
-    return plain(reason)
+read = partial(payload.action, moments=MOMENTS)
+answer = plain

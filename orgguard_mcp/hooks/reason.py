@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from orgguard_mcp import advice
 from orgguard_mcp.display import plural, visible
 from orgguard_mcp.hooks.action import Moment
 from orgguard_mcp.model import Basis, Effect, Finding, Location, Surface
@@ -20,21 +21,15 @@ _HEADINGS = {
     Moment.END: "OrgGuard: before you finish, names were written that have no consent.",
 }
 _TAKE_OUT = "Take these names out of where they stand, without a placeholder in their place."
-_ASK = (
-    "Do not write such a name, nor a placeholder for it. Call request_consent with the name, where"
-    " it would go, a short excerpt and the purpose, and follow its answer."
-)
+_ASK = f"Do not write such a name, nor a placeholder for it. {advice.ASK}"
 _WAIT = (
     "A human has been asked about what is pending: carry on with work that does not need the name,"
-    " then call request_consent again with the same arguments to get the answer."
+    f" then {advice.ASK_AGAIN}"
 )
-_REWORD = (
-    "Or describe the change by the capability that it adds, not by who asked for it: that needs no"
-    " name and no consent."
-)
+_REWORD = f"Or do without it. {advice.REWORD} That needs no name and no consent."
 _REFUSED = (
-    "What was refused or is protected must not be written. Describe the change by the capability"
-    " that it adds, and put no placeholder in the name's place."
+    f"What was refused or is protected must not be written. {advice.REWORD} Put no placeholder in"
+    " the name's place."
 )
 
 

@@ -1,6 +1,6 @@
 """Supervision: work is done in a process of its own, so that nothing that befalls it lets an act
 through. It may crash, hang in git or in a pattern, be killed for its memory: the one who waits here
-always has an answer in time.
+always has an answer in time. A fork of the warm helper is such a process already.
 
 A child that is still reading the base when its time is up is left to finish that, by itself and
 within limits: the next call then finds the work done.
@@ -31,16 +31,41 @@ Work = Callable[[Building], Answer]
 
 _BEGUN, _ENDED, _DONE = b"+", b"-", b"="
 
+_watched = False
+
 
 class Unanswered(Exception):  # noqa: N818  # it says what happened
     """The work gave no answer, for the reason that it names."""
 
 
+class _MustBuild(BaseException):  # no failure of the work
+    """The base has to be read first."""
+
+
+def watched() -> None:
+    """Take note that whoever waits for this process answers in its place, whatever befalls it."""
+    global _watched
+    _watched = True
+
+
 def supervised(work: Work, seconds: float) -> Answer:
     """The answer of *work*, which reports on its reading of the base to what it is given.
 
-    Raises `Unanswered` when there is none within *seconds*.
+    Raises `Unanswered` when there is none within *seconds*. *work* may be begun twice.
     """
+    if _watched:
+        with suppress(_MustBuild):
+            return work(_build_elsewhere)
+    return _forked(work, seconds)
+
+
+def _build_elsewhere(begins: bool) -> None:
+    """Reading the base may outlast this process: that is for a fork."""
+    if begins:
+        raise _MustBuild
+
+
+def _forked(work: Work, seconds: float) -> Answer:
     ends = time.monotonic() + seconds
     reading, writing = os.pipe()
     child = os.fork()

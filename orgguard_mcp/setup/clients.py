@@ -94,7 +94,9 @@ CLIENTS = {
                 "claude", "^(Write|Edit|MultiEdit|NotebookEdit|Bash|PowerShell|Monitor|mcp__.*)$",
                 onFailure="block",
             )),
-            _hook("PostToolUse", _group("claude", "^(Bash|PowerShell|Monitor)$")),
+            _hook("PostToolUse", _group(
+                "claude", "^(Bash|PowerShell|Monitor)$", onFailure="block"
+            )),
             _hook("Stop", _group("claude")),
         ),),
         "restart it, and approve the server `orgguard` when it asks",

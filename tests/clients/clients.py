@@ -47,6 +47,7 @@ def _claude(lab: Lab) -> Run:
         [_npm("claude", "claude"), "-p", PROMPT, "--model", "scripted"],
         ANTHROPIC_BASE_URL=lab.model.url, ANTHROPIC_API_KEY="test", DISABLE_AUTOUPDATER="1",
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1", CLAUDE_CODE_TMPDIR=str(lab.home),
+        CLAUDE_CODE_MCP_STARTUP_WAIT_MS="60000",  # else a busy machine's first turns lack the tools
     )  # fmt: skip
 
 

@@ -4,16 +4,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests import names
 from tests.clients.clients import CLIENTS
 from tests.clients.conftest import MakeLab
-from tests.clients.lab import PATIENCE
+from tests.clients.lab import PATIENCE, Lab
 from tests.clients.plans import CLEAN, NOTES, TEXT, careless, obedient
 from tests.human import Human
 
 pytestmark = pytest.mark.clients
+
+ODD = Path(__file__).with_name("odd_server.py")
 
 AGENTS = [name for name, client in CLIENTS.items() if client.agent]
 every_client = pytest.mark.parametrize("name", CLIENTS)
@@ -62,3 +69,58 @@ def test_the_hook_stops_what_nobody_asked_about(name: str, make_lab: MakeLab) ->
     _, stopped = lab.model.told("write")
     assert "OrgGuard stopped this" in stopped
     assert "request_consent" in stopped
+
+
+# --- the server as the hook -----------------------------------------------------------------------
+
+
+def with_the_server_as_hook(lab: Lab, seconds: int = 60) -> None:
+    """Replace Claude Code's hooks by what docs/hooks.md says for a server that is the hook, which
+    may take so many *seconds*.
+    """
+    page = (Path(__file__).parents[2] / "docs/hooks.md").read_text()
+    blocks = re.findall(r"^```json\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (recipe,) = (block for block in blocks if "mcp_tool" in block)
+    recipe = recipe.replace('"timeout": 60', f'"timeout": {seconds}')
+    settings = lab.repo / ".claude/settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | json.loads(recipe)))
+
+
+def test_claudes_hook_may_be_the_server_itself(make_lab: MakeLab) -> None:
+    client = CLIENTS["claude"]
+    lab = make_lab(careless, client)
+    with_the_server_as_hook(lab)
+    with client.start(lab) as run:
+        assert run.ends() == 0
+    assert (lab.repo / CLEAN).exists()
+    assert not (lab.repo / NOTES).exists()
+    _, stopped = lab.model.told("write")
+    assert "OrgGuard stopped this: nothing was done." in stopped
+    assert "request_consent" in stopped
+
+
+UNABLE = {
+    "not there": "no-such-program",
+    "dead at once": "false",
+    "another server": f"{sys.executable} {ODD} other",
+    "dead in the call": f"{sys.executable} {ODD} dies",
+    "silent": f"{sys.executable} {ODD} hangs",
+    "an odd answer": f"{sys.executable} {ODD} babbles",
+}
+
+
+@pytest.mark.parametrize("server", UNABLE)
+def test_claude_writes_nothing_while_its_server_cannot_answer(
+    server: str, make_lab: MakeLab
+) -> None:
+    client = CLIENTS["claude"]
+    lab = make_lab(careless, client)
+    with_the_server_as_hook(lab, seconds=10)
+    command, *arguments = UNABLE[server].split()
+    configured = {"mcpServers": {"orgguard": {"command": command, "args": arguments}}}
+    (lab.repo / ".mcp.json").write_text(json.dumps(configured))
+    with client.start(lab) as run:
+        assert run.ends() == 0
+    assert not (lab.repo / CLEAN).exists()
+    assert not (lab.repo / NOTES).exists()
+    assert ["PreToolUse" in told for told in lab.model.told("write")] == [True, True]

@@ -13,6 +13,7 @@ import pytest
 
 from orgguard_mcp.hooks import HOOKS
 from orgguard_mcp.model import Answer
+from orgguard_mcp.options import AGENTS
 from tests.hooks.hooked import ESTABLISHED, Answered, guarded, hook
 from tests.names import COINED, FOURTH, THIRD
 from tests.scanner import decide
@@ -52,6 +53,10 @@ def asked(repo: Repo) -> Iterator[Ask]:
 
 def test_every_agent_has_golden_payloads() -> None:
     assert {path.parts[0] for path in PAYLOADS} == set(HOOKS)
+
+
+def test_the_command_takes_every_agent_that_has_a_hook_and_no_other() -> None:
+    assert tuple(HOOKS) == AGENTS
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=str)
