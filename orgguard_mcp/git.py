@@ -197,16 +197,15 @@ class Git:
         return {oid: int(size) for oid, size in rows if size.isdecimal()}
 
     def objects(
-        self, oids: Iterable[str], kind: str, limit: int | None = None, *, verified: bool = True
+        self, oids: Iterable[str], kind: str, limit: int | None = None
     ) -> Iterator[tuple[str, bytes | Lack]]:
         """Stream the content of *oids*, all of them a *kind*, in their order, through one pipe, or
-        why there is none: a blob may be missing, everything else is an error. What nothing rests
-        on need not be *verified*.
+        why there is none: a blob may be missing, everything else is an error.
         """
         oids, done = list(oids), 0
         for last in (False, True):
             try:
-                for found in self._stream(oids[done:], kind, limit, verified):
+                for found in self._stream(oids[done:], kind, limit):
                     yield found
                     done += 1
             except EOFError:
@@ -216,7 +215,7 @@ class Git:
                 return
 
     def _stream(
-        self, oids: Sequence[str], kind: str, limit: int | None, verified: bool
+        self, oids: Sequence[str], kind: str, limit: int | None
     ) -> Iterator[tuple[str, bytes | Lack]]:
         process = self._cat_file("--batch", "--buffer")
         stdin, stdout = _pipes(process)
@@ -243,7 +242,7 @@ class Git:
                     data = _content(stdout, int(size), limit)
                 except OSError as error:
                     raise unreadable(f"object {oid}") from error
-                if data is not None and verified:
+                if data is not None:
                     _verify(oid, kind, data)
                 yield oid, Lack.LARGE if data is None else data
         finally:

@@ -235,10 +235,8 @@ class Repository:
         return self._git.sizes(oids)
 
     def blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Stream the content of *oids*, all of which are there, in their order; unverified: what
-        rests on it must be read again.
-        """
-        for oid, data in self._git.objects(oids, "blob", verified=False):
+        """Stream the content of *oids*, all of which are there, in their order."""
+        for oid, data in self._git.objects(oids, "blob"):
             if isinstance(data, Lack):
                 raise unreadable(f"object {oid}")
             yield oid, data

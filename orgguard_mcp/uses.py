@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 
 from orgguard_mcp import lexicon
 from orgguard_mcp.names import WORD, NameKey, fold
@@ -210,11 +211,16 @@ def _before(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> re.Mat
 
 
 def _telling(use: Use, word: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
-    key = NameKey("".join(WORD.findall(fold(word))).casefold())
-    if use is Use.PROPER and key in _LANGUAGE:
-        return
-    if key and lexicon.needs_distinction(key):
+    key = _distinguished(word)
+    if key and not (use is Use.PROPER and key in _LANGUAGE):
         yield use, key, offset
+
+
+@lru_cache(maxsize=1 << 16)
+def _distinguished(word: str) -> NameKey | None:
+    """The key of *word* if its plain mention shows no name."""
+    key = NameKey("".join(WORD.findall(fold(word))).casefold())
+    return key if key and lexicon.needs_distinction(key) else None
 
 
 def registered_label(host: str) -> str:

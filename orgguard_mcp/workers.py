@@ -181,7 +181,7 @@ def _make(job: Job, told: Callable[[int], None]) -> None:
         return
 
     def blobs() -> Iterator[tuple[int, bytes]]:
-        found = Git(Path(job.directory)).objects(job.oids, "blob", verified=False)
+        found = Git(Path(job.directory)).objects(job.oids, "blob")
         for number, (_, data) in enumerate(found):
             yield number, _there(data)
             if number % _TOLD == 0:

@@ -33,6 +33,7 @@ def seal(patch: pytest.MonkeyPatch, home: Path) -> None:
         "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_AUTHOR_DATE": _DATE,
         "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.com",
         "GIT_COMMITTER_DATE": _DATE, "TERM": "xterm-256color", "TZ": "UTC",
+        "ORGGUARD_WARM": "0",
     }.items():  # fmt: skip
         patch.setenv(variable, value)
 

@@ -16,8 +16,8 @@ MODULES = {
 }
 
 LAYERS = [
-    {"errors"},
-    {"git", "knowledge", "progress", "console"},
+    {"errors", "warm"},
+    {"git", "knowledge", "progress", "console", "advice"},
     {"names"},
     {"lexicon", "detect.stretch"},
     {"detect.blobs", "detect.escapes", "detect.literals"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"base", "options", "written"},
     {"fileclass", "mentions", "uses", "display", "consent", "repository", "event", "approvers"}
     | {"grants"},
-    {"signing"},
+    {"signing", "landmarks"},
     {"grantbook"},
     {"lines", "incident.__init__", "incident.everything", "incident.history", "incident.traces"},
     {"messages", "diff", "archives", "incident.remedy", "githooks"},
@@ -43,11 +43,17 @@ LAYERS = [
     {"detect.__init__"},
     {"policy", "tokenise", "sweep"},
     {"notary"},
+    {"storage.segments"},
+    {"bulk.__init__", "bulk.text"},
+    {"bulk.keys", "bulk.marks"},
+    {"bulk.segment"},
     {"workers"},
-    {"storage.chain"},
+    {"storage.chain", "storage.bell"},
     {"storage.schema"},
-    {"storage.__init__", "storage.postings", "storage.ledger"},
+    {"storage.__init__", "storage.catalogue", "storage.ledger"},
+    {"storage.postings"},
     {"build"},
+    {"witness"},
     {"index"},
     {"guard"},
     {"report.veil", "report.rules"},
@@ -66,7 +72,8 @@ LAYERS = [
     {"hooks.claude", "hooks.codex", "hooks.copilot", "hooks.cursor", "hooks.gemini"}
     | {"hooks.opencode", "hooks.qwen"},
     {"endorse"},
-    {"review", "desk"},
+    {"waiting", "pipes"},
+    {"review", "desk", "hooks.served"},
     {"server"},
     {"setup.__init__", "setup.texts", "setup.journal"},
     {"setup.jsonc", "setup.toml", "setup.files"},
@@ -80,6 +87,9 @@ LAYERS = [
     | {"commands.approver", "commands.grants", "commands.incident", "commands.protect"}
     | {"commands.doctor", "commands.hook", "commands.init"},
     {"commands.git_hook"},
+    {"program"},
+    {"hot"},
+    {"helper"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -91,7 +101,9 @@ OWNERS = {
     "pydantic": {"server", "replies"},
     "git": set(),  # GitPython: an oracle of the tests, see docs/adr/0003
     "subprocess": {"git", "workers", "signing", "doctor.scratch"},
-    "sqlite3": {"storage.postings", "storage.ledger", "storage.schema", "storage.chain"},
+    "sqlite3": {"storage.postings", "storage.ledger", "storage.schema", "storage.chain"}
+    | {"storage.segments", "storage.catalogue"},
+    "numpy": {"bulk.text", "bulk.keys", "bulk.marks", "bulk.segment"},
     "psutil": {"agents"},
     "termios": {"console"},
     "cleanco": {"names"},
@@ -167,10 +179,13 @@ def test_modules_and_functions_stay_small(module: str) -> None:
 @pytest.mark.parametrize(
     ("door", "forbidden"),
     [
-        ("import orgguard_mcp.cli", {"mcp", "git", "pydantic", "sqlite3", "psutil", "anyio"}),
+        ("import orgguard_mcp.cli", {"re", "enum", "typing", "argparse", "pathlib", "socket"}),
+        ("import orgguard_mcp.warm", {"re", "enum", "typing", "argparse", "pathlib", "socket"}),
+        ("import orgguard_mcp.hot", {"mcp", "git", "pydantic", "psutil", "anyio"}),
         ("import orgguard_mcp.commands.git_hook", {"mcp", "git", "pydantic", "psutil", "anyio"}),
         ("import orgguard_mcp.guard", {"mcp", "git", "pydantic", "psutil", "anyio"}),
         ("import orgguard_mcp.review", {"mcp", "git", "pydantic", "anyio"}),
+        ("import orgguard_mcp.server", {"orgguard_mcp.guard", "sqlite3", "psutil"}),
     ],
 )
 def test_doors_start_without_heavy_libraries(door: str, forbidden: set[str]) -> None:

@@ -33,6 +33,7 @@ LINES = (
     "x" * 90 + " " + "aB1" * 9 + " QWxhZGRpbjpvcGVuIHNlc2FtZQQWxhZGRpbg",
     "\t\tif (a && b) || c + 'd' - \"E\" * 3.14e10;",
     "y = 1 " * 400,
+    "we sell to many stores, Target among them, and others, Block too",
     "",
 )
 """Every shape that the two could read differently."""

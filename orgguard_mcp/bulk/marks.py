@@ -74,7 +74,9 @@ def _capitals(batch: Batch) -> Iterator[Numbers]:
     after_blank, quoted = capital[BLANK[before]], capital[_QUOTES[before]]
     told = after_blank[_TELLING[raw[runs.starts[after_blank] - 2]]]
     lower = (runs.heads[told] & _SECOND_LOWER) == _SECOND_LOWER
-    lower |= raw[runs.starts[told] - 2] == _COMMA
+    listed = raw[runs.starts[told] - 2] == _COMMA
+    listed &= runs.capital[told - 1] | (raw[runs.starts[told - 1] - 1] == _UNDERSCORE)
+    lower |= listed
     yield runs.starts[told[lower]]
     others = told[~lower & (told > 0)]
     yield runs.starts[others[among(_DEFINED, runs.heads[others - 1])]]

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -28,6 +29,16 @@ def run(options: argparse.Namespace) -> int:
         )
     except Unanswered as why:
         answer = _stopped(agent, OrgGuardError("names were not checked", cause=str(why)))
+    return _give(answer)
+
+
+def stop(agent: str, error: OrgGuardError) -> int:
+    """Stop *agent*, since what it is about to do was not checked; return the exit code."""
+    return _give(_stopped(import_module(f"orgguard_mcp.hooks.{agent}"), error))
+
+
+def _give(answer: Answer) -> int:
+    """Print *answer* and return its exit code."""
     for stream, text in ((1, answer.out), (2, answer.err)):
         with suppress(OSError):  # past Python's buffers, whose failure at exit is another code
             os.write(stream, text.encode("utf-8", "backslashreplace"))
@@ -37,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 def _answer(agent: ModuleType, building: Callable[[bool], None], *, explain: bool) -> Answer:
     """The answer to what is on standard input, whatever that is."""
     try:
-        action = agent.read(parse(sys.stdin.buffer.read()))
+        action = agent.read(parse(_payload()))
         reason = _objection(action, building) if action else ""
         answer: Answer = agent.answer(action.moment if action else Moment.BEFORE, reason)
         return answer._replace(err=_explained(action)) if explain and not reason else answer
@@ -48,6 +59,12 @@ def _answer(agent: ModuleType, building: Callable[[bool], None], *, explain: boo
             "names were not checked: OrgGuard itself failed", cause=type(error).__name__
         )
         return _stopped(agent, failed)
+
+
+@cache
+def _payload() -> bytes:
+    """What is on standard input: it can be read once."""
+    return sys.stdin.buffer.read()
 
 
 def _objection(action: Action, building: Callable[[bool], None]) -> str:
