@@ -113,28 +113,39 @@ _LANGUAGE = frozenset(
 _SECOND_LEVEL = frozenset("co com org net ac gov edu".split())
 
 
-def uses(text: str) -> Iterator[tuple[Use, NameKey, int]]:
-    """Where *text* uses an ordinary word (or a compound of them) so that it names something.
+Uses = Iterator[tuple[Use, NameKey, int]]
+"""Kinds of use, keys and offsets, in no particular order."""
 
-    Yields the kind of use, the key and the offset, in no particular order.
-    """
-    yield from _named(text)
+
+def uses(text: str) -> Uses:
+    """Where *text* uses an ordinary word (or a compound of them) so that it names something."""
+    for find in (named, defined, displayed, in_sentences, listed, accented):
+        yield from find(text)
+
+
+def defined(text: str) -> Uses:
+    """Types that *text* defines: ``class Target``."""
     for match in _DEFINITION.finditer(text):
         at = match.start()
         if text.endswith(DEFINED, 0, at) and text[_word_start(text, at) : at] in DEFINED:
             yield from _telling(Use.DEFINED, match["name"], match.start("name"))
+
+
+def displayed(text: str) -> Uses:
+    """Quoted display names: ``vendor: "Target"``."""
     for match in _DISPLAY.finditer(text):
         if _LABEL.search(text, max(0, match.start() - 30), match.start()):
             yield from _telling(Use.PROPER, match["name"], match.start("name"))
-    yield from _in_sentences(text)
-    for match in _lists(text):
-        yield from _listed(text, match)
+
+
+def accented(text: str) -> Uses:
+    """Capitalised words with an accent: "Nestlé" is a name where "nestle" is a verb."""
     if not text.isascii() and _ACCENT.search(text):
-        for match in _ACCENTED.finditer(text):  # "Nestlé" is a name where "nestle" is a verb
+        for match in _ACCENTED.finditer(text):
             yield from _telling(Use.PROPER, match[0], match.start())
 
 
-def _host(host: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
+def _host(host: str, offset: int) -> Uses:
     """The registered label names somebody, and so does the whole of `together.ai`."""
     label = registered_label(host)
     if label.lower() not in _NOBODY:
@@ -142,7 +153,8 @@ def _host(host: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
         yield from _telling(Use.NAMED, label + host.rpartition(".")[2], offset)
 
 
-def _in_sentences(text: str) -> Iterator[tuple[Use, NameKey, int]]:
+def in_sentences(text: str) -> Uses:
+    """Words with a capital within a sentence: ``we ship to Target``."""
     for match in _CAPITAL.finditer(text):
         before = _before(_WITHIN, text, match)
         if not before and _GOES_ON.match(text, match.end("name")):
@@ -167,20 +179,32 @@ def _word_start(text: str, end: int) -> int:
     return end
 
 
-def _listed(text: str, match: re.Match[str]) -> Iterator[tuple[Use, NameKey, int]]:
-    """A list of capitalised words names things when one of them is no word ("Supabase, Neon")."""
+def listed(text: str) -> Uses:
+    """Lists of capitalised words name things when one of them is no word: ``Supabase, Neon``."""
+    for match in _lists(text):
+        yield from _listed(text, match)
+
+
+def _listed(text: str, match: re.Match[str]) -> Uses:
     line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].lstrip()
     if line.startswith(_IMPORTS):
         return
     items = list(WORD.finditer(match[0]))
-    keys = [NameKey(fold(item[0]).casefold()) for item in items]
-    if any(not lexicon.is_ordinary(key) and not lexicon.is_compound(key) for key in keys):
+    if not all(_is_word(item[0]) for item in items):
         for item in items:
             if item[0] not in {"and", "or"}:
                 yield from _telling(Use.PROPER, item[0], match.start() + item.start())
 
 
-def _named(text: str) -> Iterator[tuple[Use, NameKey, int]]:
+@lru_cache(maxsize=1 << 16)
+def _is_word(written: str) -> bool:
+    """Whether *written* is an ordinary word, or made of such."""
+    key = NameKey(fold(written).casefold())
+    return lexicon.is_ordinary(key) or lexicon.is_compound(key)
+
+
+def named(text: str) -> Uses:
+    """What can only be a name: hosts, owners, scopes, credentials, names with a legal form."""
     for pattern in _NAMED:
         if pattern is _CREDENTIAL and not any(sign in text for sign in _CREDENTIAL_SIGNS):
             continue
@@ -210,7 +234,7 @@ def _before(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> re.Mat
     return pattern.search(text, max(0, match.start() - 80), match.start())
 
 
-def _telling(use: Use, word: str, offset: int) -> Iterator[tuple[Use, NameKey, int]]:
+def _telling(use: Use, word: str, offset: int) -> Uses:
     key = _distinguished(word)
     if key and not (use is Use.PROPER and key in _LANGUAGE):
         yield use, key, offset

@@ -51,7 +51,7 @@ def test_sentences(pieces: list[str]) -> None:
         if match["before"].split()[-1].rstrip(",").lower() not in lexicon.NO_NAME_AFTER
     ]
     expected = {at for name, at in plain if lexicon.needs_distinction(name.lower())}  # type: ignore[arg-type]
-    assert {at for _, _, at in uses._in_sentences(text)} == expected
+    assert {at for _, _, at in uses.in_sentences(text)} == expected
 
 
 @given(TEXTS)

@@ -278,7 +278,8 @@ def _keys(batch: Batch, entries: _Distinct) -> Iterator[_Keys]:
     plain = np.ones(len(entries.starts), bool)
     plain[foreign] = False
     for some in _handfuls(np.flatnonzero(plain), entries):
-        parts = _parts(*_written(batch, entries.starts[some], entries.sizes[some]))
+        text, starts = batch.written(entries.starts[some], entries.sizes[some], b"\n")
+        parts = _parts(text, starts + entries.sizes[some])
         for keys in _joined_keys(parts):
             yield _Keys(keys.hashes, some[keys.entry])
 
@@ -325,16 +326,6 @@ def _handfuls(some: Numbers, entries: _Distinct) -> Iterator[Numbers]:
         end = max(start + 1, int(np.searchsorted(total, done + _LARGEST)))
         yield some[start:end]
         start = end
-
-
-def _written(batch: Batch, starts: Numbers, sizes: Numbers) -> tuple[bytes, Numbers]:
-    """The entries one below the other, and where each ends."""
-    lines = np.cumsum(sizes + 1)
-    at = np.arange(lines[-1])
-    at += np.repeat(starts - (lines - sizes - 1), sizes + 1)
-    text = batch.raw[at]
-    text[lines - 1] = _LINE_FEED
-    return text.tobytes(), lines - 1
 
 
 def _parts(text: bytes, lines: Numbers) -> _Parts:

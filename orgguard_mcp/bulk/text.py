@@ -74,6 +74,19 @@ class Batch(NamedTuple):
     blobs: Sequence[int]
     runs: Runs
 
+    def written(self, starts: Numbers, sizes: Numbers, separator: bytes) -> tuple[bytes, Numbers]:
+        """Stretches of the text one after the other, *separator* behind each, and where they begin
+        there.
+        """
+        step = sizes + len(separator)
+        ends = np.cumsum(step)
+        at = np.arange(ends[-1] if len(ends) else 0)
+        at += np.repeat(starts - (ends - step), step)
+        text = self.raw[np.minimum(at, len(self.raw) - 1)]
+        for back, byte in enumerate(reversed(separator), 1):
+            text[ends - back] = byte
+        return text.tobytes(), ends - step
+
 
 def pieces(blobs: Iterable[tuple[int, bytes]]) -> Iterator[Piece]:
     """The text of *blobs* in pieces; binary files have none."""
