@@ -74,8 +74,8 @@ class Classifier:
     """Classes of a base tree's files.
 
     *read* gives the texts of paths of the tree, empty if it has none: the `.gitattributes` files
-    are read as they are needed, of all folders at once that `learn` hears of. *policy* maps
-    gitignore-style patterns to classes and wins over everything else, later patterns first.
+    are read as they are needed, unless `learn` has heard of them. *policy* maps gitignore-style
+    patterns to classes and wins over everything else, later patterns first.
     """
 
     def __init__(
@@ -91,17 +91,21 @@ class Classifier:
         self._rules: dict[str, list[_Rule]] = {}
         self.classify = lru_cache(maxsize=1 << 17)(self._classify)
 
-    def learn(self, paths: Iterable[str]) -> None:
-        """Read the attributes that apply to *paths*, which are about to be classified."""
-        folders = list({f: 0 for path in paths for f in _folders(path) if f not in self._rules})
-        texts = self._read([f"{folder}.gitattributes" for folder in folders]) if folders else ()
-        self._rules.update(zip(folders, map(_attribute_rules, texts), strict=True))
+    def unread(self, paths: Iterable[str]) -> list[str]:
+        """The `.gitattributes` files that apply to *paths* and have not been read."""
+        wanted = (f"{folder}.gitattributes" for path in paths for folder in _folders(path))
+        return [file for file in dict.fromkeys(wanted) if file not in self._rules]
+
+    def learn(self, files: Iterable[str], texts: Iterable[str]) -> None:
+        """Take the *texts* of `.gitattributes` *files*, as `unread` gives them."""
+        self._rules.update(zip(files, map(_attribute_rules, texts), strict=True))
 
     def _classify(self, path: str) -> FileClass:
         for spec, file_class in self._policy:
             if spec.match_file(path):
                 return file_class
-        self.learn([path])
+        if files := self.unread([path]):
+            self.learn(files, self._read(files))
         said = {
             attribute: self._attribute(path, attribute)
             for attribute in ("linguist-vendored", "linguist-generated")
@@ -123,7 +127,7 @@ class Classifier:
         """
         value = None
         for folder in _folders(path):
-            for spec, settings in self._rules[folder]:
+            for spec, settings in self._rules[f"{folder}.gitattributes"]:
                 if attribute in settings and spec.match_file(path[len(folder) :]):
                     value = settings[attribute]
         return value

@@ -42,7 +42,7 @@ _NAMESPACES = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
 """Where git looks for a reference, in its order."""
 
 
-_AT_ONCE = 8
+_AT_ONCE = 15
 """Objects that are asked for at once: their names, of up to 4096 bytes, must fit a pipe."""
 
 T = TypeVar("T")

@@ -40,10 +40,10 @@ from orgguard_mcp.storage.postings import Postings
 from orgguard_mcp.uses import Use, uses
 from orgguard_mcp.witness import MAX_PATHS, Witness, names_provider
 
-MAX_EVIDENCE = 5
+MAX_EVIDENCE = 3
 """Places given with a verdict."""
 
-FILES_COUNTED = 20
+FILES_COUNTED = 16
 """Files that hold a name, after which counting them stops."""
 
 _MAX_READ = 400  # files read for one name before the search gives up: then the human is asked
@@ -299,15 +299,19 @@ class Index:
         """How many files hold one of *keys* or are at *places*, by the class that they had when
         they were indexed; counting stops at `FILES_COUNTED`.
         """
-        kinds = {path: self._witness.classify(path) for path in islice(places, MAX_PATHS)}
+        kinds = {path: self.classify(path) for path in islice(places, MAX_PATHS)}
         for establishing in (True, False):
-            for key in keys:
-                more = FILES_COUNTED - len(kinds)
-                blobs = self._cache.blobs(
-                    self._tree, key, Use.WORD, max(0, more), establishing=establishing
+            blobs = {
+                blob
+                for key in keys
+                for blob in self._cache.blobs(
+                    self._tree, key, Use.WORD, FILES_COUNTED, establishing=establishing
                 )
-                for holder in self._cache.catalogue.files(self._tree, blobs):
-                    kinds.setdefault(holder.path, holder.kind)
+            }
+            for holder in self._cache.catalogue.files(self._tree, sorted(blobs)[:FILES_COUNTED]):
+                kinds.setdefault(holder.path, holder.kind)
+            if len(kinds) >= FILES_COUNTED:
+                break
         return dict(Counter(islice(kinds.values(), FILES_COUNTED)))
 
     @cached_property

@@ -8,7 +8,7 @@ damaged or forged index can hide a name, but never establish one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -99,7 +99,7 @@ _LINKED = (
 )
 """Signs that make one name of the runs beside them: ``H&M``, ``A+E``, ``L'Oréal``."""
 
-_RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?$")
+_RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?\Z")
 _RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
 SMALL = "a and at by de for in la of on plus the to".split()
@@ -212,6 +212,9 @@ _SPACE = re.compile(r"[ \t\u00a0]+")
 _SIGN = re.compile(r"\s*[&+]\s*")
 
 
+_Line = tuple[int, str]
+
+
 class _Token(NamedTuple):
     text: str
     start: int
@@ -223,10 +226,9 @@ def mentions(text: str, key: NameKey, cuts: Iterable[tuple[str, ...]] = ()) -> I
 
     *cuts* are the ways in which the key may fall into words (`("together", "ai")`).
     """
-    apostrophes = "'" in text or "\u2019" in text
-    for number, line in _lines_with(text, _pattern(key, tuple(cuts), apostrophes)):
-        tokens = list(_tokens(line))
-        forms = [_distinct(line, w) for k in spellings(key) for w in _windows(line, tokens, k)]
+    keys = spellings(key)
+    for number, line in _lines_with(text, key, tuple(cuts)):
+        forms = [_distinct(line, window) for window in _windows(line, list(_tokens(line)), keys)]
         if forms:
             yield Mention(number, any(forms))
 
@@ -255,52 +257,75 @@ def _with_apostrophes(piece: str) -> str:
     return inner + re.escape(piece[3:-1]) + (mark + re.escape(piece[-1]) if piece[3:] else "")
 
 
-def _lines_with(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, str]]:
-    """The folded lines in which *pattern* finds something, with their numbers: first those in which
-    it does so before anything is folded, which takes long.
+def _lines_with(text: str, key: NameKey, cuts: tuple[tuple[str, ...], ...]) -> Iterator[_Line]:
+    """The folded lines of *text* that may mention *key*, with their numbers. First those in which
+    it is written in one; most who ask need no more, and all else takes several times as long: a
+    pattern for each way to write it, and folding what is not ASCII.
     """
-    plain = text if text.isascii() else text.encode("ascii", "replace").decode("ascii")
-    numbers = list(dict.fromkeys(_line_numbers(plain.lower(), pattern)))
-    if not numbers and text.isascii():
-        return
-    lines = text.split("\n")
-    for number in numbers:
-        yield number, fold(lines[number - 1]).replace("&amp;", "&")
+    plain = (text if text.isascii() else text.encode("ascii", "replace").decode("ascii")).lower()
+    lines: list[str] = []
+    seen = set()
+    for number in _line_numbers(plain, lambda at: plain.find(key, at)):
+        lines = lines or text.split("\n")
+        seen.add(number)
+        yield number, _unescaped(fold(lines[number - 1]))
+    net = _pattern(key, cuts, "'" in text or "\u2019" in text)
+
+    def caught(at: int) -> int:
+        match = net.search(plain, at)
+        return match.start() if match else -1
+
+    for number in _line_numbers(plain, caught):
+        lines = lines or text.split("\n")
+        if number not in seen:
+            seen.add(number)
+            yield number, _unescaped(fold(lines[number - 1]))
     if not text.isascii():
-        seen = set(numbers)
-        for number, line in enumerate(lines, 1):
-            if not line.isascii() and number not in seen:
-                folded = fold(line)
-                if pattern.search(folded.casefold()):
-                    yield number, folded.replace("&amp;", "&")
+        yield from _foreign_lines(text, net, seen)
 
 
-def _line_numbers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
+def _foreign_lines(text: str, net: re.Pattern[str], seen: set[int]) -> Iterator[_Line]:
+    """The lines outside ASCII in which *net* catches something once they are folded."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.isascii() and number not in seen:
+            folded = fold(line)
+            if net.search(folded.casefold()):
+                yield number, _unescaped(folded)
+
+
+def _unescaped(line: str) -> str:
+    return line.replace("&amp;", "&")
+
+
+def _line_numbers(text: str, find: Callable[[int], int]) -> Iterator[int]:
+    """The numbers of the lines of *text* in which *find* gives a place, from where it is told."""
     number, at = 1, 0
-    while match := pattern.search(text, at):
-        number += text.count("\n", at, match.start())
+    while (place := find(at)) >= 0:
+        number += text.count("\n", at, place)
         yield number
-        at = text.find("\n", match.start()) + 1
+        at = text.find("\n", place) + 1
         number += 1
         if not at:
             return
 
 
-def _windows(line: str, tokens: list[_Token], key: str) -> Iterator[list[_Token]]:
-    """Every run of neighbouring *tokens* of *line* that spells *key*."""
+def _windows(line: str, tokens: list[_Token], keys: tuple[str, ...]) -> Iterator[list[_Token]]:
+    """Every run of neighbouring *tokens* of *line* that spells one of *keys*, which all begin with
+    the first.
+    """
     for start, first in enumerate(tokens):
-        if not key.startswith(first.text.casefold()):
+        if not keys[-1].startswith(first.text[:1].casefold()):
             continue
         spelled = ""
         for end in range(start, min(start + 12, len(tokens))):
             if end > start and not _joined(line, tokens, start, end):
                 break
             spelled += tokens[end].text.casefold()
-            if len(spelled) >= len(key):
+            if not any(key.startswith(spelled) for key in keys):
                 break
-        window = tokens[start : end + 1]
-        if spelled == key and (len(window) == 1 or _one_name(line, window)):
-            yield window
+            window = tokens[start : end + 1]
+            if spelled in keys and (len(window) == 1 or _one_name(line, window)):
+                yield window
 
 
 def _tokens(line: str) -> Iterator[_Token]:

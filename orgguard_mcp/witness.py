@@ -32,7 +32,8 @@ _PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
 _RANK = {kind: rank for rank, kind in enumerate(_PREFERRED)}
 _MAX_BYTES = 8 << 20  # of all that is read for one name
 _ENOUGH_BYTES = 16 << 10  # read for one name, after which one place of evidence is enough
-_AT_ONCE = 4  # files
+_AT_ONCE = 3  # files
+_MOST_PATHS = 12  # read to see that they are there
 
 Find = Callable[[str], Iterator[int]]
 """The lines of a text, from 1, that show a name."""
@@ -53,20 +54,24 @@ class Witness:
     def _texts(self, paths: Sequence[str]) -> list[str]:
         if not self._commit:
             return [""] * len(paths)
-        return [
-            (data or b"").decode("utf-8", "replace")
-            for data in self._repository.read_all(self._commit, paths)
-        ]
+        return list(map(_text, self._repository.read_all(self._commit, paths)))
 
     def classify(self, path: str) -> FileClass:
         """The class of *path*, by the base's policy and attributes."""
         return self._classifier.classify(path)
 
-    def _establishing(self, paths: Iterable[str]) -> list[str]:
-        """Those of *paths* that may establish a name."""
-        distinct = list(dict.fromkeys(paths))
-        self._classifier.learn(distinct)
-        return [path for path in distinct if self.classify(path).establishes]
+    def _contents(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of those of *paths* that are there and may establish a name; read together
+        with the attributes that tell.
+        """
+        attributes = self._classifier.unread(paths)
+        found = self._repository.read_all(self._commit, [*attributes, *paths])
+        self._classifier.learn(attributes, map(_text, found[: len(attributes)]))
+        return {
+            path: data
+            for path, data in zip(paths, found[len(attributes) :], strict=True)
+            if data is not None and self.classify(path).establishes
+        }
 
     def lines(self, portions: Iterable[Iterable[list[Holder]]], find: Find) -> Iterator[Evidence]:
         """The first line that *find* gives in each file of *portions* that may establish a name."""
@@ -78,10 +83,8 @@ class Witness:
                 continue
             seen.update(sizes)
             read += sum(sizes.values())
-            paths = self._establishing(sizes)
-            contents = self._repository.read_all(self._commit, paths)
-            for path, data in zip(paths, contents, strict=True):
-                if line := _first_line(path, data or b"", find):
+            for path, data in self._contents(list(sizes)).items():
+                if line := _first_line(path, data, find):
                     shown += 1
                     yield Evidence(path, line, self.classify(path))
             if shown and read >= _ENOUGH_BYTES:
@@ -94,10 +97,12 @@ class Witness:
         for component, path in sorted(found, key=lambda pair: (not _whole(pair[0], key), pair)):
             if component and (plain or names_provider(path, key) or _glued(component, key)):
                 fitting.setdefault(component, path)
-        some = self._establishing(fitting.values())[:_AT_ONCE]
-        there = zip(some, self._repository.read_all(self._commit, some), strict=True)
-        seen = [path for path, data in there if data is not None]
-        return tuple(Evidence(path, 0, self.classify(path)) for path in seen[:MAX_PATHS])
+        seen = self._contents(list(dict.fromkeys(fitting.values()))[:_MOST_PATHS])
+        return tuple(Evidence(path, 0, self.classify(path)) for path in list(seen)[:MAX_PATHS])
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "replace")
 
 
 def _batches(portions: Iterable[list[Holder]]) -> Iterator[list[Holder]]:

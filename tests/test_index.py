@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.index import FILES_COUNTED
+from orgguard_mcp.index import FILES_COUNTED, MAX_EVIDENCE
 from orgguard_mcp.model import Basis, Effect, FileClass, Verdict
 from tests.names import ACCENTED, COINED, COINED_TOO, DIGITS, NON_LATIN, THIRD, TWO_WORDS, WITH_SIGN
 from tests.simulator import Repo
@@ -264,7 +264,7 @@ def test_one_capital_among_many_ordinary_uses_is_too_little(make_repo: MakeRepo)
 # --- evidence -------------------------------------------------------------------------------------
 
 
-def test_evidence_is_at_most_five_lines_that_hold_the_name(make_repo: MakeRepo) -> None:
+def test_evidence_is_a_few_lines_that_hold_the_name(make_repo: MakeRepo) -> None:
     spelled = [
         "ZORBLATT_KEY",
         "zorblattClient",
@@ -279,7 +279,7 @@ def test_evidence_is_at_most_five_lines_that_hold_the_name(make_repo: MakeRepo) 
     }
     repo = make_repo(files)
     verdict = check(repo, COINED)
-    assert len(verdict.evidence) == 5
+    assert len(verdict.evidence) == MAX_EVIDENCE
     assert sum(verdict.files.values()) == FILES_COUNTED
     for place in verdict.evidence:
         line = (repo.path / place.path).read_text().splitlines()[place.line - 1]

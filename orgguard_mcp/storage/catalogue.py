@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from os import fsdecode, fsencode
 from pathlib import Path
 from typing import NamedTuple
@@ -131,6 +132,7 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
+        self._holders = lru_cache(maxsize=1 << 12)(self._holders_of)
         with suppress(FileExistsError):  # see Ledger: an open and close would drop locks
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -364,14 +366,14 @@ class Catalogue:
 
     def files(self, tree: int, blobs: Iterable[int]) -> list[Holder]:
         """The files that have one of *blobs* in *tree*."""
+        with self._lock:
+            return [holder for blob in blobs for holder in self._holders(tree, blob)]
+
+    def _holders_of(self, tree: int, blob: int) -> tuple[Holder, ...]:
         query = f"""SELECT path, size, kind FROM file JOIN blob ON blob.id = file.blob
             WHERE blob = :blob AND {_ALIVE}"""
-        with self._lock:
-            return [
-                Holder(_path(path), int(size), _kind(kind))
-                for blob in blobs
-                for path, size, kind in self._db.execute(query, {"blob": blob, "tree": tree})
-            ]
+        rows = self._db.execute(query, {"blob": blob, "tree": tree})
+        return tuple(Holder(_path(path), int(size), _kind(kind)) for path, size, kind in rows)
 
     def places(self, tree: int, keys: Sequence[str], limit: int) -> list[str]:
         """The first *limit* paths of *tree* whose own name has one of *keys*; of each such folder
