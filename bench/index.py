@@ -10,6 +10,7 @@ The repository is only read: the index is made in a bare clone beside it that bo
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import shutil
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,12 @@ from orgguard_mcp.guard import Guard
 
 NOBODY = "Zorblattquix"
 BATCH = 5000
+_SYLLABLES = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
+_AUTHOR = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "bench"), ("EMAIL", "bench@example.com"))
+}
 
 
 class Cost(NamedTuple):
@@ -47,11 +54,15 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in of)
 
 
-def git(repository: Path, *args: str, stdin: bytes | None = None) -> bytes:
+def git(
+    repository: Path, *args: str, stdin: bytes | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> bytes:  # fmt: skip
     """What git prints."""
     done = subprocess.run(
-        ["git", "-C", str(repository), *args], input=stdin, capture_output=True, check=False
-    )
+        ["git", "-C", str(repository), *args], input=stdin, capture_output=True, check=False,
+        env={**os.environ, **(variables or {})},
+    )  # fmt: skip
     return done.stdout
 
 
@@ -71,6 +82,12 @@ def blobs(repository: Path, revision: str) -> list[bytes]:
     rows = git(repository, "ls-tree", "-r", revision).splitlines()
     found = (row.split(b"\t")[0].split() for row in rows)
     return list(dict.fromkeys(oid for _, kind, oid in found if kind == b"blob"))
+
+
+def text_of(repository: Path, oids: Sequence[bytes]) -> int:
+    """How many bytes those of *oids* have that are there."""
+    listed = git(repository, "cat-file", "--batch-check=%(objectsize)", stdin=b"\n".join(oids))
+    return sum(int(size) for size in listed.split(b"\n") if size.isdigit())
 
 
 @contextmanager
@@ -98,8 +115,7 @@ def state(repository: Path) -> Path:
 def built(repository: Path, base: str, runs: int) -> None:
     """What building from nothing costs."""
     oids = blobs(repository, base)
-    sizes = git(repository, "cat-file", "--batch-check=%(objectsize)", stdin=b"\n".join(oids))
-    text = sum(map(int, sizes.split()))
+    text = text_of(repository, oids)
     floors, greps, builds = [], [], []
     for _ in range(runs):
         floors.append(cost(lambda: read_all(repository, oids)))
@@ -142,8 +158,7 @@ def moved(repository: Path, base: str, older: str, runs: int) -> None:
 def asked(repository: Path, base: str, runs: int) -> None:
     """What checks cost: names that are there and names that are not."""
     chance = random.Random(1)  # noqa: S311
-    syllables = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
-    absent = {"".join(chance.choices(syllables, k=chance.randint(3, 5))) for _ in range(BATCH)}
+    absent = {"".join(chance.choices(_SYLLABLES, k=chance.randint(3, 5))) for _ in range(BATCH)}
     present = words_of(repository, base, chance)
     grep = statistics.median(
         cost(lambda: git(repository, "grep", "-I", "-i", "-F", "-w", "-q", NOBODY, base)).wall
@@ -160,9 +175,34 @@ def asked(repository: Path, base: str, runs: int) -> None:
         guard.prepare()
         batch = (sorted(absent) + present)[:BATCH]
         all_of = cost(lambda: [guard.check(name) for name in batch])
-        print(
-            f"{len(batch):,} names at once: {all_of.wall:.2f} s = {all_of.wall / grep:.2f} x git grep"
-        )
+        ratio = all_of.wall / grep
+        print(f"{len(batch):,} names at once: {all_of.wall:.2f} s = {ratio:.2f} x git grep")
+
+
+def grown(repository: Path, base: str, files: int) -> None:
+    """What a build and a check cost in a tree of so many of *base*'s files, taken evenly."""
+    rows = git(repository, "ls-tree", "-r", base).splitlines()
+    step = max(1, len(rows) // files)
+    with tempfile.TemporaryDirectory() as folder:
+        index = {**os.environ, "GIT_INDEX_FILE": f"{folder}/index"}
+        added = b"\n".join(row for row in rows[::step] if b" commit " not in row)
+        git(repository, "update-index", "--index-info", stdin=added, variables=index)
+        tree = git(repository, "write-tree", "--missing-ok", variables=index).decode().strip()
+    commit = git(repository, "commit-tree", tree, "-m", "some", variables=_AUTHOR).decode().strip()
+    oids = blobs(repository, commit)
+    text = text_of(repository, oids)
+    floor = cost(lambda: read_all(repository, oids))
+    shutil.rmtree(state(repository), ignore_errors=True)
+    build = cost(lambda: prepare(repository, commit))
+    disk = sum(file.stat().st_size for file in state(repository).iterdir())
+    chance = random.Random(2)  # noqa: S311
+    absent = ["".join(chance.choices(_SYLLABLES, k=4)) for _ in range(500)]
+    with Guard(repository, base=commit) as guard:
+        guard.prepare()
+        times = sorted(cost(lambda name=name: guard.check(name)).wall for name in absent)
+    print(f"{len(oids):>8,} blobs {text / 1e6:>7,.0f} MB: build {build.wall:6.1f} s,"
+          f" CPU {build.cpu / text * 1e9:5.0f} ns a byte = {build.cpu / floor.cpu:4.1f} x the floor;"
+          f" disk {disk / text:5.1%}; check p50 {times[250] * 1e3:.2f} ms")  # fmt: skip
 
 
 def words_of(repository: Path, base: str, chance: random.Random) -> list[str]:
@@ -187,8 +227,13 @@ def main() -> None:
     parser.add_argument("--base", default="HEAD")
     parser.add_argument("--moves", nargs="*", default=[], metavar="REVISION")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--growth", type=int, nargs="*", default=[], metavar="FILES")
     options = parser.parse_args()
     with clone(options.repository.resolve()) as repository:
+        for files in options.growth:
+            grown(repository, options.base, files)
+        if options.growth:
+            return
         built(repository, options.base, options.runs)
         asked(repository, options.base, options.runs)
         for older in options.moves:

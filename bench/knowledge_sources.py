@@ -79,6 +79,20 @@ def hunspell(archive: Archive) -> Iterator[Claim]:
                 yield stem, kind  # "doesn't" is read as "doesn" and "t"
 
 
+def stems(archive: Archive) -> Iterator[Claim]:
+    """The entries in lower case as they stand, letters among them, and those in compounds only."""
+    for line in archive.read("index.dic").splitlines()[1:]:
+        entry = line.partition("/")[0]
+        if entry.isascii() and entry.isalnum() and entry.islower():
+            yield entry, Kind.STEM
+
+
+def american(archive: Archive) -> Iterator[Claim]:
+    """What `hunspell` and `stems` say."""
+    yield from hunspell(archive)
+    yield from stems(archive)
+
+
 class _Affixes:
     """Hunspell's affix rules, as far as SCOWL uses them: one-letter flags, one affix a side."""
 

@@ -1,24 +1,26 @@
 """How fast `orgguard scan` reads a large change, beside two scanners on the same text in one run.
 
-    python bench/throughput.py [--megabytes 8] [--lines 1000000] [--rounds 3]
+    python bench/throughput.py [--repository DIR] [--commits 1000] [--rounds 3] [--memory 1,10,100]
 
-The change adds hand-written files of the standing corpus (bench/corpus.py) to an empty base. The
+The text is what the last commits of a clone added, file by file; without one, hand-written files
+of the standing corpus (bench/corpus.py). It is scanned against the tree before those commits. The
 peers get the same files: detect-secrets (secrets) and cspell (unknown words), each installed into a
-temporary directory from the registries, cspell only where npm is. All use one process. `--lines`
-makes a change of that many lines and reports the scan's peak memory beside a tenth of it.
+temporary directory from the registries, cspell only where npm is. All use one process, rounds take
+turns, and what is compared is processor time, since other programs take turns, too. Last comes
+the scan's peak memory for changes of so many MB, of which each has new words to the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -26,18 +28,28 @@ from corpus import corpus
 
 TEXT = (".py", ".md", ".json", ".yaml", ".toml", ".txt")
 _LARGEST = 200 << 10  # bytes: hand-written files are smaller
+_MADE = re.compile(r"(?:lock|\.lock\.\w+|-lock\.\w+|\.svg|\.min\.\w+|\.map|\.po|\.snap)$")
+_WORDS = "table column read write cache queue token file count index block frame page item".split()
+_PART = 4 << 20  # bytes of one file of the memory curve
 _GIT = {
     "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.com",
     "GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@example.com",
 }  # fmt: skip
 
+Command = Callable[[Path], Sequence[str]]
+"""What to run on a repository of which HEAD adds the text to `main`."""
 
-def git(directory: Path, *arguments: str) -> None:
-    """Run git in *directory*."""
-    subprocess.run(
+
+# --- the text -----------------------------------------------------------------------------------
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """Run git in *directory* and return what it prints."""
+    done = subprocess.run(
         ["git", "-c", "gc.auto=0", *arguments], cwd=directory, check=True, capture_output=True,
         env={**os.environ, **_GIT},
     )  # fmt: skip
+    return done.stdout.decode("utf-8", "surrogateescape")
 
 
 def started(directory: Path) -> None:
@@ -66,55 +78,107 @@ def copied(directory: Path, wanted: int) -> int:
     return size
 
 
+def of_commits(directory: Path, source: Path, count: int) -> int:
+    """Make *directory* a repository whose HEAD adds, under `added/`, what the last *count* commits
+    of *source* added to their parents; its base has the tree before them. Return the bytes.
+    """
+    common = Path(git(source, "rev-parse", "--path-format=absolute", "--git-common-dir").strip())
+    first = git(source, "rev-list", "--no-merges", f"-{count}", "HEAD").split()[-1]
+    git(directory, "init", "-q", "-b", "main")
+    (directory / ".git/objects/info/alternates").write_text(f"{common}/objects\n")
+    base = git(directory, "commit-tree", f"{first}^^{{tree}}", "-m", "Start").strip()
+    git(directory, "update-ref", "refs/heads/main", base)
+    git(directory, "symbolic-ref", "HEAD", "refs/heads/change")
+    git(directory, "read-tree", "main")
+    added: dict[str, list[str]] = {}
+    for path, line in _added(source, count):
+        added.setdefault(path, []).append(line)
+    size = 0
+    for path, lines in added.items():
+        target = directory / "added" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size += target.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+    git(directory, "add", "-f", "added")
+    tree = git(directory, "write-tree", "--missing-ok").strip()  # a clone may lack large files
+    head = git(directory, "commit-tree", tree, "-p", "main", "-m", "Add text").strip()
+    git(directory, "update-ref", "refs/heads/change", head)
+    return size
+
+
+def _added(source: Path, count: int) -> Iterator[tuple[str, str]]:
+    """Each line that the last *count* commits add to text that people wrote, and its path."""
+    how = ("-U0", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--format=")
+    for commit in git(source, "rev-list", "--no-merges", f"-{count}", "HEAD").split():
+        try:
+            patch = git(source, "show", *how, commit)
+        except subprocess.CalledProcessError:
+            continue  # it has a file that this clone lacks
+        path, within = "", False
+        for line in patch.split("\n"):
+            if line.startswith("diff --git "):
+                path, within = "", False
+            elif not within and line.startswith("+++ b/"):
+                path = "" if _MADE.search(line) else line[6:]
+            elif line.startswith("@@"):
+                within = True
+            elif within and path and line.startswith("+"):
+                yield path, line[1:] + "\n"
+
+
+# --- the scanners -------------------------------------------------------------------------------
+
+
 def scan(directory: Path) -> Sequence[str]:
     """Our own command."""
     return [sys.executable, "-m", "orgguard_mcp", "scan", "--repo", str(directory), "--exit-zero"]
 
 
-def detect_secrets(aside: Path) -> Callable[[Path], Sequence[str]]:
-    """Install detect-secrets and return its command."""
-    subprocess.run([sys.executable, "-m", "venv", aside / "ds"], check=True)
-    pip = [aside / "ds/bin/pip", "install", "--quiet", "detect-secrets"]
+def detect_secrets(aside: Path) -> Command:
+    """Install detect-secrets and return its command; it reads nothing outside its directory."""
+    subprocess.run([sys.executable, "-m", "venv", str(aside / "ds")], check=True)
+    pip = [str(aside / "ds/bin/pip"), "install", "--quiet", "detect-secrets"]
     subprocess.run(pip, check=True, capture_output=True)
-    return lambda directory: [
-        f"{aside}/ds/bin/detect-secrets", "-C", str(directory), "-c", "1", "scan", "--no-verify"
-    ]  # fmt: skip
+    tool = f"{aside}/ds/bin/detect-secrets"
+    return lambda _: [tool, "-c", "1", "scan", "--no-verify", "--all-files", "added"]
 
 
-def cspell(aside: Path) -> Callable[[Path], Sequence[str]] | None:
+def cspell(aside: Path) -> Command | None:
     """Install cspell and return its command, or None where npm is missing."""
     if not shutil.which("npm"):
         return None
+    (aside / "cspell").mkdir()
     install = ["npm", "install", "--silent", "--prefix", str(aside / "cspell"), "cspell"]
     subprocess.run(install, check=True, capture_output=True)
     tool = f"{aside}/cspell/node_modules/.bin/cspell"
     return lambda directory: [
-        tool, "lint", "--no-progress", "--no-summary", "--quiet", "--no-exit-code",
-        "--root", str(directory), f"{directory}/**",
+        tool, "lint", "--no-progress", "--no-summary", "--quiet", "--no-exit-code", "--dot",
+        "--root", str(directory), f"{directory}/added/**",
     ]  # fmt: skip
 
 
-def seconds(command: Sequence[str], rounds: int) -> float:
-    """The median wall time of *command*, in seconds."""
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, check=False)
-        times.append(time.perf_counter() - begin)
-        if done.returncode:
-            raise SystemExit(f"{command[0]} failed: {done.stderr.decode()[-400:]}")
-    return median(times)
+def seconds(command: Sequence[str], directory: Path) -> float:
+    """The processor time of *command* and its children in *directory*, in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=directory, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed: {done.stderr.decode()[-400:]}")
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def peak(lines: int) -> float:
-    """The peak memory in MB of a scan of *lines* added lines, in files of 5,000."""
-    words = "the value of each row is read from {0} and kept in row_{0} for the total".format
+# --- memory -------------------------------------------------------------------------------------
+
+
+def peak(megabytes: int) -> float:
+    """The peak memory in MB of a scan of so many MB of comments with a new word in each line."""
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
         started(directory)
-        for number in range(0, lines, 5000):
-            text = "".join(f"    # {words(number + i)}\n" for i in range(min(5000, lines - number)))
+        size = number = 0
+        while size < megabytes << 20:
+            text, number = _invented(number, min(_PART, (megabytes << 20) - size))
             (directory / f"part_{number}.py").write_text(text)
+            size += len(text)
         committed(directory)
         code = (
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=-3, stderr=-3);"
@@ -126,35 +190,54 @@ def peak(lines: int) -> float:
     return int(told.stdout) / 1024
 
 
+def _invented(number: int, size: int) -> tuple[str, int]:
+    """Lines of *size* bytes with words of which none was there before *number*."""
+    lines, length = [], 0
+    while length < size:
+        word, rest = "", number
+        for _ in range(5):
+            rest, at = divmod(rest, len(_WORDS))
+            word += _WORDS[at]
+        lines.append(f"    # the value of each row is read from {word} and kept in the total\n")
+        length += len(lines[-1])
+        number += 1
+    return "".join(lines), number
+
+
 def main() -> int:
     """Print megabytes a second, ratios, and the memory curve."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", type=Path)
+    parser.add_argument("--commits", type=int, default=1000)
     parser.add_argument("--megabytes", type=float, default=8)
-    parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", default="1,10,100")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         aside, directory = Path(made), Path(made) / "change"
         directory.mkdir()
-        started(directory)
-        size = copied(directory, int(options.megabytes * 1e6)) / 1e6
-        committed(directory)
-        subprocess.run(scan(directory), capture_output=True, check=True)  # the base's index
-        ours = seconds(scan(directory), options.rounds)
-        print(f"orgguard scan   {size / ours:6.2f} MB/s   {size:.1f} MB in {ours:.1f} s")
-        for name, command in (
-            ("detect-secrets", detect_secrets(aside)),
-            ("cspell", cspell(aside)),
-        ):
-            if command is None:
-                print(f"{name:<15} not measured: npm is missing")
-                continue
-            theirs = seconds(command(directory), options.rounds)
-            print(
-                f"{name:<15} {size / theirs:6.2f} MB/s   orgguard is {theirs / ours:.2f} x as fast"
-            )
-    for lines in (options.lines // 10, options.lines):
-        print(f"peak memory     {peak(lines):6.0f} MB     {lines:,} lines")
+        if options.repository:
+            size = of_commits(directory, options.repository.resolve(), options.commits) / 1e6
+        else:
+            started(directory)
+            size = copied(directory / "added", int(options.megabytes * 1e6)) / 1e6
+            committed(directory)
+        tools = {"orgguard scan": scan, "detect-secrets": detect_secrets(aside)}
+        if spelling := cspell(aside):
+            tools["cspell"] = spelling
+        seconds(scan(directory), directory)  # the base's index
+        rounds = [
+            {name: seconds(tool(directory), directory) for name, tool in tools.items()}
+            for _ in range(options.rounds)
+        ]
+    for name in tools:
+        spent = median(times[name] for times in rounds)
+        ratio = median(times[name] / times["orgguard scan"] for times in rounds)
+        print(
+            f"{name:<15} {size / spent:6.2f} MB/s   {spent:6.1f} s for {size:.1f} MB   {ratio:.2f}"
+        )
+    for megabytes in filter(None, options.memory.split(",")):
+        print(f"peak memory     {peak(int(megabytes)):6.0f} MB   for {megabytes} MB of diff")
     return 0
 
 

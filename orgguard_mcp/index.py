@@ -47,9 +47,11 @@ FILES_COUNTED = 16
 """Files that hold a name, after which counting them stops."""
 
 _MAX_READ = 400  # files read for one name before the search gives up: then the human is asked
+_MAX_APART = 60  # of those that hold its parts: most of them have nothing to do with it
 _FIRST = 16  # of these, so many are looked for first: most names are seen in one of them
 _MAX_PLACES = 40
-_MAX_CUTS = 64
+_MAX_HELD = 10_000  # keys that are remembered: a scan gathers and weighs by many of the same words
+_MAX_CUTS = 32
 _MAX_COUNTED = 5000
 _PROPER_SHARE = 1 / 3  # of the files with the word must use it as a name, where only prose tells
 
@@ -70,6 +72,7 @@ class Index:
         self._postings: Postings | None = None
         self._tree = 0
         self._broken = False
+        self._held: dict[str, Held | None] = {}
 
     def close(self) -> None:
         """Close the cache."""
@@ -163,8 +166,13 @@ class Index:
         """
         if not self.base.commit:
             return {}
-        wanted = sorted(key for key in set(keys) if not _SURROGATE.search(key))
-        return self._answer(lambda: self._cache.held(self._tree, wanted))
+        wanted = {key for key in keys if not _SURROGATE.search(key)}
+        known = self._held if len(self._held) < _MAX_HELD else {}
+        if new := sorted(wanted - known.keys()):
+            found = self._answer(lambda: self._cache.held(self._tree, new))
+            known.update((key, found.get(key)) for key in new)
+            self._held = known
+        return {key: held for key in wanted if (held := known[key])}
 
     def classify(self, path: str) -> FileClass:
         """The class of *path*, by the base's policy and attributes."""
@@ -201,16 +209,17 @@ class Index:
         # Names of ordinary words are indexed as phrases: their words stand in too many files.
         cuts = self._cuts(key) if plain else lexicon.compounds(key)
         named = [] if plain else [self._holders([key], Use.NAMED)]
+        held = [spelling for spelling in spellings if self._cache.holds(spelling)]
         found = chain(
             self._witness.lines(named, lambda text: _used(text, key, Use.NAMED)),
             self._witness.lines(
-                (self._holders(spellings, Use.WORD), self._together(cuts) if plain else iter(())),
+                (self._holders(held, Use.WORD), self._together(cuts) if plain else iter(())),
                 lambda text: _mentioned(text, key, cuts, plain=plain),
             ),
         )
         evidence = tuple(islice(found, MAX_EVIDENCE))
         evidence = evidence or self._witness.paths(places, key, plain=plain)
-        files = self._count(spellings, places)
+        files = self._count(held, places)
         if evidence:
             return _established("the base has it", evidence, files)
         if files and plain:
@@ -268,7 +277,7 @@ class Index:
 
     def _holders(self, keys: Sequence[str], use: Use) -> Iterator[list[Holder]]:
         """The files that may establish one of *keys*, in two portions: the second costs more."""
-        for limit in (_FIRST, _MAX_READ):
+        for limit in (_FIRST, _MAX_READ) if keys else ():
             found = [
                 self._cache.blobs(self._tree, key, use, limit, establishing=True) for key in keys
             ]
@@ -279,7 +288,7 @@ class Index:
     def _together(self, cuts: Iterable[tuple[str, ...]]) -> Iterator[list[Holder]]:
         """The files that hold all words of one of *cuts*."""
         for cut in cuts:
-            blobs = self._cache.together(self._tree, cut, _MAX_READ)
+            blobs = self._cache.together(self._tree, cut, _MAX_APART)
             yield self._cache.catalogue.files(self._tree, blobs)
 
     def _cuts(self, key: NameKey) -> list[tuple[str, ...]]:

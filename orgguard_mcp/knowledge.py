@@ -19,9 +19,11 @@ before the letters, and ``@`` just before them.
 from __future__ import annotations
 
 import mmap
+import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from enum import IntFlag
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +51,8 @@ class Kind(IntFlag):
     """A standard, a body that sets them, a currency, a unit."""
     PROPER = 256
     """The English dictionary has it with a capital: ``Monday``, ``Einstein``, but firms, too."""
+    STEM = 512
+    """The dictionary of American English lists it in lower case: no inflection, no proper noun."""
 
 
 FILE: Final = Path(__file__).parent / "data" / "knowledge.txt"
@@ -59,15 +63,23 @@ LONGEST: Final = 80
 
 _VERSION: Final = b"orgguard-knowledge-1"
 _HEADER: Final = len(_VERSION) + 12  # a space, ten digits, a line feed
-_NEAR: Final = 1024  # bytes: so few are searched through sooner than halved further
+_LINE: Final = LONGEST + 4  # bytes
+_PAGE: Final = 256  # bytes: so few are searched through sooner than halved further
+_MANY: Final = 500  # searches: whoever makes more gains by reading where every page begins
 _BITS: Final = 5
 _ZERO: Final = ord("A")
 _TOP: Final = _ZERO + (1 << _BITS)
 _NOTHING: Final = b"AAA"
+_WORD_LINE: Final = re.compile(rb"\n([a-z]+)[BDFHJLNPRTVXZ\\^`][A-`]([B-`])(?=\n)")  # WORD is bit 1
 
 
 def kinds(word: str) -> Kind:
     """What *word*, folded as `names.fold` does and in lower case, is known to be."""
+    return Kind(bits(word))
+
+
+def bits(word: str) -> int:
+    """The same as a number: for those who ask about every word of a text."""
     return _look_up(word)[0]
 
 
@@ -80,26 +92,35 @@ def frequency(word: str) -> int:
     return _look_up(word)[1]
 
 
-@lru_cache(maxsize=1 << 14)
-def _look_up(word: str) -> tuple[Kind, int]:
-    return _meaning(find(_shipped(), word))
+@cache
+def spoken(least: int) -> frozenset[str]:
+    """Each WORD in ASCII of at least this `frequency`; slow, as some thousand look-ups are."""
+    words = re.findall(_WORD_LINE, _shipped().data)
+    return frozenset(
+        word.decode() for word, level in words if (level[0] - _ZERO) * 10 // 4 >= least
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _look_up(word: str) -> tuple[int, int]:
+    return _meaning(_shipped().find(word))
 
 
 @cache
-def _meaning(value: bytes) -> tuple[Kind, int]:
+def _meaning(value: bytes) -> tuple[int, int]:
     low, high, level = (sign - _ZERO for sign in value)
-    return Kind(low | high << _BITS), level * 10 // 4
+    return low | high << _BITS, level * 10 // 4
 
 
 @cache
-def _shipped() -> mmap.mmap:
+def _shipped() -> Lines:
     return opened(FILE)
 
 
 # --- the file ------------------------------------------------------------------------------
 
 
-def opened(path: Path) -> mmap.mmap:
+def opened(path: Path) -> Lines:
     """The knowledge at *path*, mapped. Raises `OrgGuardError` unless it is whole."""
     try:
         with path.open("rb") as file:
@@ -108,30 +129,54 @@ def opened(path: Path) -> mmap.mmap:
         raise _unusable(f"{path.name} cannot be read: {type(error).__name__}") from error
     if data[:_HEADER] != _header(len(data)) or data[-1:] != b"\n":
         raise _unusable(f"{path.name} is damaged, or of another version")
-    return data
+    return Lines(data)
 
 
-def find(data: mmap.mmap, word: str) -> bytes:
-    """The three signs that *data* has for *word*; those of nothing when it has no such line."""
-    key = word.encode("utf-8", "replace")
-    wanted = key + b"@"
-    low, high = _HEADER, len(data)  # each begins a line; the word's line is not outside of them
-    while high - low > _NEAR:
-        middle = data.rfind(b"\n", low, (low + high) // 2) + 1
-        if not middle:
-            raise _unusable("its lines are not as they should be")
-        if data[middle : middle + len(wanted)] < wanted:
-            low = middle
+class Lines:
+    """The lines of a knowledge that is mapped, searched by pages of it."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self.data = data
+        self._pages = range((len(data) - 1) // _PAGE + 1)
+        self._first = cache(self._first_line)
+        self._searches = 0
+
+    def find(self, word: str) -> bytes:
+        """The three signs that stand for *word*; those of nothing when it has no line.
+
+        Raises `OrgGuardError` when the lines are not as they should be.
+        """
+        key = word.encode("utf-8", "replace")
+        start = self._page(key) * _PAGE
+        lines = self.data[start : start + _PAGE + _LINE]
+        at = lines.find(b"\n" + key)
+        while at >= 0:
+            value = lines[at + 1 + len(key) : at + 5 + len(key)]
+            if value[3:] == b"\n" and _ZERO <= value[0] < _TOP:
+                return value[:3]
+            at = lines.find(b"\n" + key, at + 1)  # "cat5" stands before "cat"
+        return _NOTHING
+
+    def _page(self, key: bytes) -> int:
+        """The page in which the line of *key* begins, if it has one; its sign stands before "a"."""
+        self._searches += 1
+        if self._searches < _MANY:
+            found = bisect_left(self._pages, key + b"a", key=self._first)
         else:
-            high = middle
-    lines = data[low - 1 : high + LONGEST + 4]
-    at = lines.find(b"\n" + key)
-    while at >= 0:
-        value = lines[at + 1 + len(key) : at + 5 + len(key)]
-        if value[3:] == b"\n" and _ZERO <= value[0] < _TOP:
-            return value[:3]
-        at = lines.find(b"\n" + key, at + 1)  # "cat5" stands before "cat"
-    return _NOTHING
+            found = bisect_left(self._first_lines, key + b"a")
+        return max(found - 1, 0)
+
+    @cached_property
+    def _first_lines(self) -> list[bytes]:
+        return list(map(self._first_line, self._pages))
+
+    def _first_line(self, page: int) -> bytes:
+        """The first line that follows a line feed of *page*; what is after all lines if none."""
+        start = page * _PAGE
+        at = self.data.find(b"\n", start, start + _LINE)
+        if at < 0:
+            raise _unusable("its lines are not as they should be")
+        return self.data[at + 1 : at + 1 + _LINE] or b"\xff"
 
 
 def render(words: Mapping[str, tuple[Kind, int]]) -> bytes:

@@ -1,18 +1,17 @@
 """Which words are ordinary, so that their mere occurrence says nothing of an organisation.
 
 The word list is Hunspell's en_US (SCOWL), which writes proper nouns with a capital: ``target`` is
-in it, ``Nokia`` is not a word of it. It comes with the `spylls` package; only its file is read.
+a `STEM` of the knowledge, ``Nokia`` is none.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
-from orgguard_mcp.errors import OrgGuardError
+from orgguard_mcp import knowledge
+from orgguard_mcp.knowledge import Kind
 from orgguard_mcp.names import NameKey
 
 SHORT = 2
@@ -37,6 +36,7 @@ _CALENDAR = frozenset(
 """Hunspell writes them with a capital, but no organisation owns them."""
 
 _UNIT = re.compile(r"\d+[a-z]{1,2}|[a-z]\d+")  # 3m, 10k, v2, s3: quantities and versions
+_STEM = int(Kind.STEM)
 _ENDINGS = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y")
 
 
@@ -47,7 +47,7 @@ def is_ordinary(key: NameKey) -> bool:
         (len(key) <= SHORT and key.isascii())
         or _UNIT.fullmatch(key) is not None
         or key in _CALENDAR
-        or (key not in _ALWAYS_NAMES and any(stem in _words() for stem in _stems(key)))
+        or (key not in _ALWAYS_NAMES and _is_inflection(key))
     )
 
 
@@ -88,13 +88,18 @@ def splits(key: str, accepts: Callable[[str], bool], limit: int = 4) -> Iterator
 def _is_word(piece: str) -> bool:
     if len(piece) <= SHORT:
         return piece in LINKS and len(piece) > 1
-    return any(stem in _words() for stem in _stems(piece))
+    return _is_inflection(piece)
 
 
 LINKS = frozenset(
     "a ai an and at by db de for hq in io la me my of on one the to tv up us we".split()
 )
 """Short words that names are made with, as in ``Together AI`` or ``Code for All``."""
+
+
+def _is_inflection(word: str) -> bool:
+    """Whether *word* is in the dictionary, or may be inflected from what is."""
+    return any(knowledge.bits(stem) & _STEM for stem in _stems(word))
 
 
 def _stems(word: str) -> Iterator[str]:
@@ -110,18 +115,3 @@ def _stems(word: str) -> Iterator[str]:
                 yield stem[:-1]
     if word.endswith(("ies", "ied")):
         yield word[:-3] + "y"
-
-
-@cache
-def _words() -> frozenset[str]:
-    spec = importlib.util.find_spec("spylls")
-    if spec is None or spec.origin is None:
-        raise OrgGuardError(
-            "names were not checked: the word list is missing",
-            cause="the package spylls is not installed",
-            hint="reinstall orgguard-mcp with its dependencies",
-        )
-    path = Path(spec.origin).parent / "hunspell" / "data" / "en" / "en_US.dic"
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    entries = (line.partition("/")[0] for line in lines)
-    return frozenset(word for word in entries if word.isascii() and word.islower())

@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import NewType
 
 from orgguard_mcp.errors import InvalidNameError
@@ -213,9 +214,12 @@ def _ascii(text: str) -> str:
 
 @cache
 def _confusables() -> dict[str, list[dict[str, str]]]:
-    from confusable_homoglyphs import confusables
+    import json
 
-    data: dict[str, list[dict[str, str]]] = confusables.confusables_data
+    import confusable_homoglyphs  # its module that reads the table imports an HTTP client, too
+
+    table = Path(confusable_homoglyphs.__file__).with_name("confusables.json")
+    data: dict[str, list[dict[str, str]]] = json.loads(table.read_bytes())
     return data
 
 

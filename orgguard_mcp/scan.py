@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from orgguard_mcp import names
 from orgguard_mcp.change import Change, Sources, read_change
-from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals
-from orgguard_mcp.detect.gather import gather
-from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, weigh
+from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals, worth_reading
+from orgguard_mcp.detect.gather import Candidate, gather
+from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, likely, weigh
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import InvalidNameError
 from orgguard_mcp.grants import DIRECTORY as GRANTS
@@ -28,6 +29,7 @@ from orgguard_mcp.model import (
     Basis,
     Confidence,
     Effect,
+    FileClass,
     Finding,
     Level,
     Location,
@@ -37,7 +39,7 @@ from orgguard_mcp.model import (
     Verdict,
     path_of,
 )
-from orgguard_mcp.names import Name
+from orgguard_mcp.names import Name, NameKey
 from orgguard_mcp.packages import class_of
 from orgguard_mcp.sweep import Sweep
 from orgguard_mcp.written import without_ours
@@ -51,12 +53,13 @@ Progress = Callable[[int], None]
 
 class Judged(NamedTuple):
     """What came of some artifacts: findings, the verdicts on all names that were put to the guard,
-    and how many candidates stayed below the reporting level.
+    how many candidates stayed below the reporting level, and what is to be said of it all.
     """
 
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
     suppressed: int
+    note: str = ""
 
 
 def scan(
@@ -81,7 +84,7 @@ def scan(
         notes=(
             *_rules_changed(change),
             *_grants_said(guard, judged.verdicts),
-            *filter(None, [lack]),
+            *filter(None, [lack, judged.note]),
         ),
         unchecked=lack if fails else "",
     )
@@ -99,14 +102,17 @@ def judge(
     floor = PEDANTIC() if (level or guard.policy.level) is Level.PEDANTIC else REGULAR()
     reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files()))
     sweep = Sweep(guard.protected)
-    candidates = gather(sweep.over(reading.artifacts(artifacts)), guard.holdings)
-    weighed = weigh(candidates, guard.holdings, lambda at: class_of(at) or guard.classify(at))
-    judged = _judged(guard, weighed, floor, reading)
+    told, thinning = guard.told(), _Thinning(guard)
+    candidates = gather(sweep.over(reading.artifacts(artifacts)), guard.holdings, thinning)
+    least = 0.0 if told else PEDANTIC()
+    weighed = weigh(candidates, guard.holdings, thinning.file_class, least)
+    judged = _judged(guard, weighed, floor, told, reading)
     findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
     return Judged(
         findings=tuple(_fingerprinted(findings)),
         verdicts=tuple(verdict for _, verdict in judged),
         suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
+        note=thinning.note,
     )
 
 
@@ -186,7 +192,10 @@ class _Reading:
     def _said(self, artifact: Artifact) -> Iterator[tuple[int, str]]:
         texts = dict(artifact.lines)
         found: Iterable[tuple[int, Decoded]] = (
-            (number, one) for number, line in artifact.lines for one in decodings(line)
+            (number, one)
+            for number, line in artifact.lines
+            if worth_reading(line)
+            for one in decodings(line)
         )
         joined = joined_literals(artifact.lines) if artifact.surface.in_file else ()
         for number, one in (*found, *joined):
@@ -204,17 +213,49 @@ class _Reading:
         return replace(stretch, surface=location.surface) if stretch else location
 
 
+@dataclass(slots=True)
+class _Thinning:
+    """Keeps the candidates of a very large change few, by judging it in parts."""
+
+    guard: Guard
+    parts: int = 1
+
+    def __call__(self, candidates: list[Candidate]) -> Iterator[Candidate]:
+        self.parts += 1
+        told = self.guard.told()
+        kept = {one.key for one in likely(candidates, self.guard.holdings, self.file_class)}
+        yield from (one for one in candidates if one.key in kept or one.key in told)
+
+    def file_class(self, path: str) -> FileClass:
+        """The class of *path*, in the repository or in a package."""
+        return class_of(path) or self.guard.classify(path)
+
+    @property
+    def note(self) -> str:
+        """What a reader must know; empty when the change was judged as a whole."""
+        if self.parts == 1:
+            return ""
+        return (
+            f"the change has so many words that it was judged in {self.parts} parts: a word that"
+            " reads as a name only by what several of them say of it may be missing"
+        )
+
+
 # --- judging ----------------------------------------------------------------------------------
 
 
 def _judged(
-    guard: Guard, weighed: Iterable[Weighed], floor: float, reading: _Reading
+    guard: Guard,
+    weighed: Iterable[Weighed],
+    floor: float,
+    told: AbstractSet[NameKey],
+    reading: _Reading,
 ) -> list[tuple[Finding | None, Verdict]]:
-    """Each weighed name that is reported or that a human spoke on, as a finding or allowed."""
-    told, narrow = guard.told(), guard.grants.narrow
+    """Each weighed name that is reported or that a human was *told* of, as a finding or allowed."""
+    narrow = guard.grants.narrow
     judged: list[tuple[Finding | None, Verdict]] = []
     for one in weighed:
-        spoken_on = names.canonicalise(one.text) in told
+        spoken_on = bool(told) and names.canonicalise(one.text) in told
         if one.score < floor and not spoken_on:
             continue
         try:
@@ -282,8 +323,9 @@ def _with_protected(
     guard: Guard, findings: Iterable[Finding], sweep: Sweep, reading: _Reading
 ) -> list[Finding]:
     """*findings*, with every place of each protected name, whether it reads as a name or not."""
+    findings = list(findings)
     kept = [one for one in findings if one.verdict.basis is not Basis.PROTECTED]
-    found = [(one.verdict, one.locations) for one in findings if one not in kept]
+    found = [(f.verdict, f.locations) for f in findings if f.verdict.basis is Basis.PROTECTED]
     for key, places in sweep.found.items():
         name = Name(_written(next(iter(places))), key)
         written = tuple(map(reading.written, places))
@@ -338,11 +380,15 @@ def _fingerprinted(findings: list[Finding]) -> Iterator[Finding]:
     of names could look up a hash of it.
     """
     extents = _extents(findings)
-    written = sorted({_written(at) for one in findings for at in one.locations}, key=len)[::-1]
-    found = re.compile("|".join(map(re.escape, filter(None, written))) or "(?!)", re.IGNORECASE)
+    written = {_written(at) for one in findings for at in one.locations}
+    found = re.compile(any_of(written), re.IGNORECASE)
+    bare: dict[_Line, str] = {}
     seen: dict[str, int] = {}
     for finding in findings:
-        places = sorted({_bare(location, extents, found) for location in finding.locations})
+        for at in finding.locations:
+            if (line := (at.surface, at.path, at.text)) not in bare:
+                bare[line] = _bare(line, extents[line], found)
+        places = sorted({bare[at.surface, at.path, at.text] for at in finding.locations})
         digest = hashlib.sha256("\n".join(places).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         count = seen[digest] = seen.get(digest, 0) + 1
         yield replace(finding, fingerprint=digest if count == 1 else f"{digest}-{count}")
@@ -365,15 +411,37 @@ def _extents(findings: Iterable[Finding]) -> dict[_Line, list[tuple[int, int]]]:
     return found
 
 
-def _bare(
-    location: Location,
-    extents: Mapping[_Line, list[tuple[int, int]]],
-    found: re.Pattern[str],
-) -> str:
+def any_of(texts: Iterable[str]) -> str:
+    """A pattern of the longest of *texts* that stands somewhere, in either case; as a tree, since
+    the time for a list grows with its length.
+    """
+    heads: dict[str, list[str]] = {}
+    for text in set(map(_lower, filter(None, texts))):
+        heads.setdefault(text[0], []).append(text)
+    branches = []
+    for group in heads.values():
+        stem = _common(min(group), max(group))
+        rests = [text[len(stem) :] for text in group if text != stem]
+        optional = "?" if rests and stem in group else ""
+        branches.append(re.escape(stem) + (any_of(rests) + optional if rests else ""))
+    return f"(?:{'|'.join(branches)})" if branches else "(?!)"
+
+
+def _common(low: str, high: str) -> str:
+    """What both begin with."""
+    return low[: next((at for at in range(len(low)) if low[at] != high[at : at + 1]), len(low))]
+
+
+def _lower(text: str) -> str:
+    """*text* in lower case, unless that moves its letters."""
+    return text.lower() if len(text.lower()) == len(text) else text
+
+
+def _bare(line: _Line, extents: Iterable[tuple[int, int]], found: re.Pattern[str]) -> str:
     """A place without names: its surface, and its line with every found name cut out. Its path is
     left out: a folder may be named after the organisation, too.
     """
-    text = location.text
-    for start, end in sorted(extents[location.surface, location.path, text], reverse=True):
+    surface, _, text = line
+    for start, end in sorted(extents, reverse=True):
         text = text[:start] + "\0" + text[end:]
-    return f"{location.surface.value}\0{found.sub(chr(0), text).strip()}"
+    return f"{surface.value}\0{found.sub(chr(0), text).strip()}"

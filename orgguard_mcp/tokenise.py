@@ -32,11 +32,9 @@ def key_hash(key: str, use: int = Use.WORD) -> int:
     asked for meets another's hash by chance: the index then looks into a file in vain.
     """
     spelled = chr(use) + key if use else key
-    found, factor = 0, 1
-    for byte in spelled.encode("utf-8", "surrogatepass"):
-        found += byte * factor
-        factor = factor * FACTOR & _ALL
-    found &= _ALL
+    found = 0
+    for byte in reversed(spelled.encode("utf-8", "surrogatepass")):
+        found = found * FACTOR + byte & _ALL
     found = (found ^ found >> 32) * MIXER & _ALL
     return (found ^ found >> 29) >> BLOB_BITS
 

@@ -30,7 +30,7 @@ PLUMBING = frozenset(
 
 _PREFERRED = (FileClass.CODE, FileClass.CONFIG, FileClass.DOCS, FileClass.TEST)
 _RANK = {kind: rank for rank, kind in enumerate(_PREFERRED)}
-_MAX_BYTES = 8 << 20  # of all that is read for one name
+_MAX_BYTES = 2 << 20  # of all that is read for one name
 _ENOUGH_BYTES = 16 << 10  # read for one name, after which one place of evidence is enough
 _AT_ONCE = 3  # files
 _MOST_PATHS = 12  # read to see that they are there

@@ -66,6 +66,38 @@ def test_an_author_is_no_candidate() -> None:
     assert not _gathered(line, surface=Surface.COMMIT_MESSAGE, path="")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Cc: the {COINED} account",
+        f"Cc: {COINED}",
+        f"on-behalf-of: @{_LOW} <jo@example.com>",
+        f"on-behalf-of: {COINED} <jo@example.com>",
+        f"Author: {COINED}",
+        f"Reviewed-by: Jo <jo@example.com> for {COINED}",
+        f"Reviewed-by: Jo <jo@example.com>, {COINED}",
+        f"Signed-off-by: {COINED} <>",
+        f"Signed-off-by: {COINED} asked for this and will pay Jo <jo@example.com>",
+        f"Approved by: {COINED} <they said so>",
+    ],
+)
+def test_a_trailer_that_says_more_than_a_person_is_read(line: str) -> None:
+    assert _LOW in _gathered(line, surface=Surface.COMMIT_MESSAGE, path="")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Co-authored-by: Jo Ann van Dyk <jo@{_LOW}.com>",
+        f"Co-Authored-By: {COINED}[bot] <1+{_LOW}[bot]@users.noreply.github.com>",
+        f"  cc: {COINED} <jo@example.com>  ",
+        f"Acked-by : Jo <jo@{_LOW}.com>",
+    ],
+)
+def test_a_person_in_a_trailer_is_no_candidate(line: str) -> None:
+    assert not _gathered(line, surface=Surface.COMMIT_MESSAGE, path="")
+
+
 @pytest.mark.parametrize("label", ["author", "cc", "Signed-off-by", "Reviewed-by"])
 @pytest.mark.parametrize("surface", [s for s in Surface if s is not Surface.COMMIT_MESSAGE])
 def test_a_trailer_outside_a_message_hides_nothing(surface: Surface, label: str) -> None:

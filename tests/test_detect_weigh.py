@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgguard_mcp.detect import weights
-from orgguard_mcp.detect.gather import Holdings, gather
+from orgguard_mcp.detect.gather import TRADE_WORDS, Holdings, gather
 from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, weigh
 from orgguard_mcp.detect.weights import Weights
 from orgguard_mcp.errors import OrgGuardError
@@ -84,6 +84,22 @@ def test_a_leak_is_reported_once_and_whole(artifact: Artifact, name: str) -> Non
 @pytest.mark.parametrize("artifact", ORDINARY)
 def test_ordinary_text_is_not(artifact: Artifact) -> None:
     assert _reported(artifact) == []
+
+
+def _path(path: str) -> Artifact:
+    return Artifact(Surface.PATH, path, ((0, path),))
+
+
+@pytest.mark.parametrize("path", ["clean.md", "docs/setup.md", "src/scheduler.py"])
+def test_that_a_young_base_lacks_a_term_of_the_trade_says_nothing_of_a_path(path: str) -> None:
+    assert _reported(_path(path)) == []
+
+
+def test_a_grown_base_is_believed_and_so_is_a_folder_of_providers() -> None:
+    grown = _base(*TRADE_WORDS)
+    assert _reported(_path("clean.md"), base=grown) == ["clean"]
+    assert "discover" in _reported(_path("integrations/discover.py"))
+    assert _reported(_path(f"docs/{_LOW}.md")) == [_LOW]
 
 
 def test_the_surest_comes_first_and_none_is_left_out() -> None:

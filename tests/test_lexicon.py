@@ -24,10 +24,19 @@ from tests.names import COINED, COINED_TOO, DIGITS, FOURTH, NON_LATIN, THIRD, TW
         "notion",
         "may",
         "monday",
+        "arrangement",
+        "itd",  # "it" and an ending
+        "loxes",
+        "ies",  # "y" and an ending
     ],
 )
 def test_a_word_and_its_inflections_are_ordinary(word: str) -> None:
     assert is_ordinary(canonicalise(word))
+
+
+@pytest.mark.parametrize("word", ["colour", "buildable", "kwargs", "berlin", "oclock", "und"])
+def test_what_another_list_knows_is_not_ordinary_by_that(word: str) -> None:
+    assert not is_ordinary(canonicalise(word))
 
 
 @pytest.mark.parametrize("short", ["x", "hp", "3m", "10k", "s3", "v2"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -155,6 +158,16 @@ def test_a_look_alike_letter_within_latin_ones_is_that_letter(look_alike: str) -
     disguised = f"{COINED[:3]}{look_alike}{COINED[3:]}"
     honest = f"{COINED[:3]}{LOOK_ALIKES[look_alike]}{COINED[3:]}"
     assert parse(disguised).key == parse(honest).key
+
+
+def test_reading_the_look_alikes_imports_no_http_client() -> None:
+    code = f"import sys, orgguard_mcp.names as n; print(n.fold({CYRILLIC_TWIN!a}), *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    folded, *modules = done.stdout.split()
+    assert folded == fold(CYRILLIC_TWIN) != CYRILLIC_TWIN
+    assert "urllib.request" not in modules
 
 
 @pytest.mark.parametrize("invisible", ZERO_WIDTH, ids=ascii)

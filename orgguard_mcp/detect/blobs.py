@@ -28,7 +28,7 @@ class Blob(NamedTuple):
     readable: bool
 
 
-_LONG_RUN = re.compile("[A-Za-z0-9+/_-]{11}")
+_LONG_RUN = re.compile("(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{11}")
 _LONG_RUNS = re.compile("[A-Za-z0-9+/_-]{11,}")
 _SWITCH = re.compile("[a-z0-9][A-Z0-9]|[0-9A-Fa-f]{12}")
 """What a run of base64 or hex has somewhere, and most identifiers and paths have not."""

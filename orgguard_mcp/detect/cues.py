@@ -32,24 +32,29 @@ _LABEL = re.compile(
 )
 _LABEL_SIGNS = frozenset(":=|>")
 _AUTHOR = re.compile(
-    r"^\s*(?:(?:co|re)?[- ]?(?:author|sign|commit|develop|review|ack|test|help|mentor|approv|merg)"
-    r"\w*(?:[- ]off)?[- ]by|author|committer|cc|thanks-to|on-behalf-of|change-id)\s*:",
+    r"\s*(?:(?:co|re)?[- ]?(?:author|sign|commit|develop|review|ack|test|help|mentor|approv|merg)"
+    r"\w*(?:[- ]off)?[- ]by|author|committer|cc|thanks-to)\s*:"
+    # A person, as git writes one; a line that says more than that may say for whom.
+    r"(?:\s+[^\s<>@]+){1,5}\s+<[^\s<>@]+@[^\s<>@]+>\s*",
     re.IGNORECASE,
 )
 _TRAILER = re.compile(r"^\s*[A-Z][A-Za-z]+(?:-[A-Za-z]+)+:\s")
 _THANKS = re.compile(
     r"\b(?:thanks?|thx|kudos|credits?|contributed by|patch by|pr by)\b", re.IGNORECASE
 )
+_THANKED = re.compile(r"thank|thx|kudos|credit|(?:contributed|patch|pr) by", re.IGNORECASE)
 _IMPORT = re.compile(
     r"^\s*(?:from\s|import\s|use\s|using\s|require|#\s*include|include\s|export\s.*\bfrom\b"
     r"|@import|package\s|const .*= require)"
 )
 _LINK = re.compile(r"\[[^\]]*$")
 _LINKED = re.compile(r"[^\[\]]*\]\(")
-_DEFINES = re.compile(
-    r"\b(?:class|def|func|function|fn|struct|interface|enum|trait|type|module|namespace|object"
-    r"|record|void|public|private|static)\s+$"
+_DEFINING = tuple(
+    "class def func function fn struct interface enum trait type module namespace object record"
+    " void public private static".split()
 )
+_DEFINES = re.compile(rf"\b(?:{'|'.join(_DEFINING)})\s+$")
+_MARKS = frozenset("-*+|0123456789")
 _ITEM = re.compile(r"^\s*(?:[-*+|]|\d+[.)])\s*(?:[\[*`\"'|(!]|\s)*$")
 _BEFORE = re.compile(r"(?:([^\W\d_][\w'-]*) )?([^\W\d_][\w'-]*)[ ,]*[\"'`*_(\[]*$")
 _AFTER = re.compile(
@@ -72,6 +77,7 @@ _MAIL_AFTER = re.compile(r"[^<>\n]{0,25}<[^<>\s]+@")
 _HANDLE_NEAR = re.compile(
     r"[^@\n]{0,12}[(\[, -]@|[\])]\(https?://(?:www\.)?(?:github|twitter|gitlab)\."
 )
+_STOPS = frozenset(" :,.!")
 _SHOUT_BEFORE = re.compile(r"\b[A-Z]{3,}[ :,.!]+$")
 _SHOUT_AFTER = re.compile(r"[ :,.!]+[A-Z]{3,}\b")
 _CJK_STOP = re.compile("[\u3000-\u303f\uff00-\uffef]")
@@ -85,14 +91,19 @@ _OBJECT_STARTS = frozenset(
 """Words that begin an object or a clause, so that the word before them was a verb."""
 
 
+_ON = {surface: f"on {surface.value}" for surface in Surface}
+_AS = {form: f"as {form.value}" for form in Form}
+"""What is said of every span."""
+
+
 def cues(span: Span, line: str, surface: Surface, region: str) -> Iterator[str]:
     """What the line says of *span*; *region* is the text of the stretch that holds it."""
     before = line[max(0, span.start - _REACH) : span.start]
     after = line[span.end : span.end + _REACH]
-    yield f"on {surface.value}"
-    yield f"as {span.form.value}"
+    yield _ON[surface]
+    yield _AS[span.form]
     yield from _line(line, surface is Surface.COMMIT_MESSAGE)
-    if _THANKS.search(before):
+    if _thanked(line) and _THANKS.search(before):
         yield "thanks"
     yield from _frame(span, before, after, region)
     if span.form in _PROSE_FORMS:
@@ -107,11 +118,16 @@ def cues(span: Span, line: str, surface: Surface, region: str) -> Iterator[str]:
 @lru_cache(maxsize=64)
 def _line(line: str, message: bool) -> tuple[str, ...]:
     """What a whole line is."""
-    if message and _AUTHOR.search(line):
+    if message and _AUTHOR.fullmatch(line):
         return ("author trailer",)
     if message and _TRAILER.search(line):
         return ("trailer",)
     return ("import",) if _IMPORT.match(line) else ()
+
+
+@lru_cache(maxsize=64)
+def _thanked(line: str) -> bool:
+    return _THANKED.search(line) is not None
 
 
 def _frame(span: Span, before: str, after: str, region: str) -> Iterator[str]:
@@ -125,7 +141,7 @@ def _frame(span: Span, before: str, after: str, region: str) -> Iterator[str]:
             yield "label"
     if "[" in before and _LINK.search(before) and _LINKED.match(after):
         yield "link text"
-    if _ITEM.match(before):
+    if before.lstrip()[:1] in _MARKS and _ITEM.match(before):
         yield "item"
     if span.form in _HOSTS and _EXAMPLE.search(before[-30:] + " " + after[:30]):
         yield "beside an example"
@@ -140,13 +156,20 @@ def _frame(span: Span, before: str, after: str, region: str) -> Iterator[str]:
         yield "dotted"
     if before[-1:] == "/" or after[:1] == "/":
         yield "path part"
-    if _SHOUT_BEFORE.search(before[-30:]) or _SHOUT_AFTER.match(after[:30]):
+    if _shouted(before[-30:]) or (after[:1] in _STOPS and _SHOUT_AFTER.match(after[:30])):
         yield "amid capitals"
+
+
+def _shouted(before: str) -> bool:
+    """Whether *before* ends in a word in capitals."""
+    if before[-1:] not in _STOPS or not before.rstrip(" :,.!")[-1:].isupper():
+        return False
+    return _SHOUT_BEFORE.search(before) is not None
 
 
 def _grammar(opens: bool, before: str, after: str) -> Iterator[str]:
     """The part that a span has in its sentence."""
-    left = _BEFORE.search(before[-80:])
+    left = _BEFORE.search(_two_words(before[-80:]))
     last = left[2].lower() if left else ""
     yield from _preceded(opens, before, (left[1] or "").lower() if left else "", last)
     right = _AFTER.match(after)
@@ -158,6 +181,12 @@ def _grammar(opens: bool, before: str, after: str) -> Iterator[str]:
         yield "legal form"
     if before.rstrip()[-1:] == "(" or after[:1] == ")":
         yield "bracketed"
+
+
+def _two_words(before: str) -> str:
+    """The end of *before* with its last two words, which is all that is looked at."""
+    last = before.rstrip("\"'`*_([ ,").rfind(" ")
+    return before[before.rfind(" ", 0, max(last, 0)) + 1 :]
 
 
 def _preceded(opens: bool, before: str, earlier: str, last: str) -> Iterator[str]:
@@ -205,7 +234,7 @@ def _followed(right: re.Match[str], last: str) -> Iterator[str]:
 def _persons(after: str) -> Iterator[str]:
     if "<" in after and _MAIL_AFTER.match(after):
         yield "before an address"
-    if _HANDLE_NEAR.match(after):
+    if ("@" in after[:14] or after[:1] in {"]", ")"}) and _HANDLE_NEAR.match(after):
         yield "before a handle"
 
 
@@ -219,7 +248,7 @@ def _sentence(line: str, before: str, after: str) -> Iterator[str]:
 
 def _code(before: str, after: str) -> Iterator[str]:
     """The part that an identifier has in code."""
-    if _DEFINES.search(before[-40:]):
+    if before.rstrip().endswith(_DEFINING) and _DEFINES.search(before[-40:]):
         yield "defined"
     if after[:1] == "(":
         yield "called"

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from orgguard_mcp.detect import blobs, escapes, literals
 from orgguard_mcp.detect.stretch import Decoded, has_news, one_line
 
-__all__ = ["MAX_DEPTH", "MAX_LINE", "Decoded", "decodings", "joined_literals"]
+__all__ = ["MAX_DEPTH", "MAX_LINE", "Decoded", "decodings", "joined_literals", "worth_reading"]
 
 MAX_DEPTH = 3
 """How many encodings around each other are read: base64 of percent encoding of escapes."""
@@ -42,12 +42,14 @@ def decodings(line: str) -> Iterator[Decoded]:
     They come in no particular order, and stretches may overlap. Never raises.
     """
     line = line[:MAX_LINE]
-    if _worth_reading(line):
+    if worth_reading(line):
         yield from _read(line, MAX_DEPTH, set())
 
 
-def _worth_reading(line: str) -> bool:
-    """The pre-test that lets ordinary lines pass at next to no cost."""
+def worth_reading(line: str) -> bool:
+    """Whether *line* may have something encoded: the pre-test that lets ordinary lines pass at next
+    to no cost.
+    """
     return escapes.hinted(line) or blobs.hinted(line)
 
 
@@ -58,7 +60,7 @@ def _read(text: str, depth: int, seen: set[str]) -> Iterator[Decoded]:
         seen.add(found.text)
         if readable and has_news(found.text, text[found.start : found.end]):
             yield found
-        if depth > 1 and _worth_reading(found.text):
+        if depth > 1 and worth_reading(found.text):
             for inner in _read(found.text, depth - 1, seen):
                 how = found.how if inner.how == found.how else f"{inner.how} in {found.how}"
                 yield Decoded(inner.text, found.start, found.end, how)

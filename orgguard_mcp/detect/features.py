@@ -31,6 +31,9 @@ class Scene(NamedTuple):
     """Whether the base itself writes Chinese, Japanese or Korean."""
 
 
+_WORD, _TECH, _GIVEN, _FAMILY = map(int, (Kind.WORD, Kind.TECH, Kind.GIVEN, Kind.FAMILY))
+_KNOWN: Final = tuple((kind.value, f"known {kind.name}") for kind in Kind)
+
 _ALIKE: Final = {
     "on pr-body": "on commit-message",
     "on pr-title": "on commit-message",
@@ -39,11 +42,18 @@ _ALIKE: Final = {
 }
 """Surfaces that are read alike: ordinary changes to learn from come without the first."""
 
-_USER_LIST = re.compile(r"adopters|users|customers|companies|sponsors|partners|readme")
-_PEOPLE = re.compile(r"authors|contributors|maintainers|credits|thanks|codeowners")
-_CHANGELOG = re.compile(r"changelog|changes|history|news|release")
-_TRANSLATION = re.compile(r"locale|lang|i18n|l10n|translation")
+_FILES: Final = {
+    "in list of users": re.compile(r"adopters|users|customers|companies|sponsors|partners|readme"),
+    "in list of people": re.compile(r"authors|contributors|maintainers|credits|thanks|codeowners"),
+    "in changelog": re.compile(r"changelog|changes|history|news|release"),
+    "in translation": re.compile(r"locale|lang|i18n|l10n|translation"),
+    "in table": re.compile(r"\.[ct]sv\Z"),
+}
+"""What the path of a file says of it."""
+
 _DIGITS_IN_NAME = re.compile(r"\d+ ?[A-Z][a-z]+|[A-Z][a-z]+\d+|[A-Z]\d[A-Za-z]+")
+_INNER_CAPITAL = re.compile("[a-z][A-Z]")
+_PLURAL_CAPITALS = re.compile("[A-Z]{2,}s")
 _CODE_NUMBER = re.compile(r"[A-Z]{1,6}[-_]?\d+[A-Z]?")
 
 
@@ -125,7 +135,7 @@ def _rarest(words: tuple[str, ...], held: Mapping[str, Held]) -> Iterator[str]:
     spoken = [knowledge.frequency(w) for w in words if not w.isdigit()]
     if spoken:
         yield f"rarest frequency {min(spoken) // 10}"
-    if sum(shape.known(w) & Kind.TECH != 0 for w in words):
+    if any(shape.known(w) & _TECH for w in words):
         yield "has a technical word"
 
 
@@ -133,7 +143,7 @@ def _rarest(words: tuple[str, ...], held: Mapping[str, Held]) -> Iterator[str]:
 def _known(word: str) -> tuple[str, ...]:
     """What the knowledge says of *word*."""
     kinds = shape.known(word)
-    found = [f"known {kind.name}" for kind in Kind if kinds & kind] or ["known as nothing"]
+    found = [fact for bit, fact in _KNOWN if kinds & bit] or ["known as nothing"]
     return (*found, f"frequency {knowledge.frequency(word) // 10}")
 
 
@@ -158,7 +168,7 @@ def _strangeness(word: str, held: Mapping[str, Held]) -> Iterator[str]:
         yield "coined"
     if not shape.speakable(word):
         yield "unspeakable"
-    if any(word.startswith(p) or word.endswith(p) for p in shape.PLACEHOLDERS if len(p) > 2):
+    if shape.has_placeholder(word):
         yield "has a placeholder"
     if len(set(word)) * 2 <= len(word):
         yield "repeats itself"
@@ -174,11 +184,11 @@ def _people(candidate: Candidate) -> Iterator[str]:
     if len(words) not in {2, 3}:
         return
     first, last = shape.known(words[0]), shape.known(words[-1])
-    if first & Kind.GIVEN:
+    if first & _GIVEN:
         yield "first word a given name"
-    if last & Kind.FAMILY and not last & Kind.WORD:
+    if last & _FAMILY and not last & _WORD:
         yield "last word a family name"
-    if first & Kind.GIVEN and not first & Kind.WORD and (last & Kind.FAMILY or not last):
+    if first & _GIVEN and not first & _WORD and (last & _FAMILY or not last):
         yield "reads as a person"
 
 
@@ -188,7 +198,7 @@ def _beside_given(sighting: Sighting) -> bool:
     before = re.search(r"(\w+) $", line[max(0, span.start - 40) : span.start])
     after = re.match(r" (\w+)", line[span.end : span.end + 40])
     near = [shape.known(m[1].casefold()) for m in (before, after) if m]
-    return any(kinds & Kind.GIVEN and not kinds & Kind.WORD for kinds in near)
+    return any(kinds & _GIVEN and not kinds & _WORD for kinds in near)
 
 
 # --- how it is written -------------------------------------------------------------------------
@@ -203,9 +213,9 @@ def _written(candidate: Candidate) -> Iterator[str]:
         yield "capitalised"
     if all(t == t.lower() for t in texts):
         yield "never capitalised"
-    if any(re.search(r"[a-z][A-Z]", t) for t in exact):
+    if any(map(_INNER_CAPITAL.search, exact)):
         yield "inner capital"
-    if any(re.fullmatch(r"[A-Z]{2,}s", t) for t in exact):
+    if any(map(_PLURAL_CAPITALS.fullmatch, exact)):
         yield "capitals with an s"
     if not all(map(str.isascii, exact)):
         yield "accent"
@@ -250,7 +260,7 @@ def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
     yield f"files {min(len(files), 3)}"
     yield f"forms {min(len(forms), 4)}"
     for path in files:
-        yield from _file(path, scene.file_class(path))
+        yield from _file(path, scene.file_class(path).value)
     if Form.SCRIPT in forms:
         yield from _script(candidate, scene)
     for sighting in sightings:
@@ -258,20 +268,13 @@ def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
             yield from _path(candidate, sighting)
 
 
-def _file(path: str, file_class: FileClass) -> Iterator[str]:
-    kind = FileClass.DOCS if file_class is FileClass.AGENT_RULES else file_class  # prose, both
-    yield f"in {kind.value} file"
+@lru_cache(maxsize=1 << 12)
+def _file(path: str, file_class: str) -> tuple[str, ...]:
+    agents = file_class == FileClass.AGENT_RULES.value
+    kind = FileClass.DOCS.value if agents else file_class  # prose, both
     lower = path.lower()
-    if _USER_LIST.search(lower):
-        yield "in list of users"
-    if _PEOPLE.search(lower):
-        yield "in list of people"
-    if _CHANGELOG.search(lower):
-        yield "in changelog"
-    if _TRANSLATION.search(lower):
-        yield "in translation"
-    if lower.endswith((".csv", ".tsv")):
-        yield "in table"
+    named = tuple(fact for fact, pattern in _FILES.items() if pattern.search(lower))
+    return (f"in {kind} file", *named)
 
 
 def _script(candidate: Candidate, scene: Scene) -> Iterator[str]:
@@ -318,7 +321,7 @@ _SHAPES: Final = (
 )  # fmt: skip
 """What a strange word is made like; the first that holds."""
 
-_TELLING: Final = (
+_TELLING: Final = frozenset({
     "acts", "auxiliary", "bare subject", "has", "possessive", "made for", "done by", "addressed",
     "opens a clause", "after for", "after from", "after by", "after to", "after with", "after at",
     "after of", "after on", "after and", "after per", "towards", "after role", "before role",
@@ -335,7 +338,7 @@ _TELLING: Final = (
     "closes as organisations do", "digits",
     "capitalised with digits", "in changelog", "in list of people", "has a verb's ending",
     "beside an example",
-)  # fmt: skip
+})  # fmt: skip
 """Facts whose meaning depends on what kind of word they are said of."""
 
 
@@ -348,11 +351,10 @@ def _together(found: set[str]) -> Iterator[str]:
         case = "caps" if "in capitals" in found else "cap"
     kind = f"{base} {case} {'single' if 'words 1' in found else 'multi'}"
     yield f"{kind} {made}"
-    for fact in _TELLING:
-        if fact in found:
-            yield f"{kind}: {fact}"
-            if made:
-                yield f"{made}: {fact}"
+    for fact in _TELLING & found:
+        yield f"{kind}: {fact}"
+        if made:
+            yield f"{made}: {fact}"
     if "places 1" in found:
         yield f"once: {base} {made}"
     length = next(fact for fact in found if fact.startswith("length"))

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orgguard_mcp.detect import grammar, locators, prose, shape, spans
 from orgguard_mcp.detect.cues import cues
 from orgguard_mcp.detect.regions import Reader, Region, syntax_of
 from orgguard_mcp.detect.spans import Form, Part, Span
+from orgguard_mcp.fileclass import PROVIDER_DIRS
 from orgguard_mcp.model import Artifact, Held, Location, Surface
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
@@ -51,8 +53,8 @@ class Candidate:
 
     def has_room(self, surface: Surface) -> bool:
         """Count a place on *surface*, and say whether it is to be kept."""
-        self.places[surface] = self.places.get(surface, 0) + 1
-        return self.places[surface] <= MAX_SIGHTINGS
+        count = self.places[surface] = self.places.get(surface, 0) + 1
+        return count <= MAX_SIGHTINGS
 
 
 _PROSE = frozenset(
@@ -70,7 +72,16 @@ _SENTENCE: Final = re.compile(r"\s*\w[\w'-]*[,.:]?(?:\s+[(\"'`]?\w[\w'-]*[\"'`)]
 _DRAWN: Final = re.compile(r"(?:^|/)\.changeset/[a-z]+-[a-z]+-[a-z]+\.md$")
 """Files that a release tool names by three words drawn by lot."""
 
+TRADE_WORDS: Final = frozenset(
+    "cache queue retry token session worker handler schema client server login export import format"
+    " validate timeout logger helper utils template filter merge parser builder".split()
+)
+"""Words that nearly every grown code base holds."""
+
+_FEW: Final = len(TRADE_WORDS) // 4  # with fewer of them a base is too young to lack a term
+
 _CHUNK: Final = 20_000  # spans about which the base is asked at once
+_MANY: Final = 1 << 17  # words or spans remembered
 _MAX_LINE: Final = 20_000  # characters; what reads files hands on longer lines in pieces
 _MAX_WORDS: Final = 6
 _SHORT_CORE: Final = 3  # letters: so few are a name only with the word beside them
@@ -87,25 +98,67 @@ class _Found(NamedTuple):
     region: str
 
 
-def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]:
-    """The candidates of a change, unweighed."""
+MAX_CANDIDATES: Final = 50_000
+"""Candidates that are kept at once, about 3 kB each; more only if they are likely names."""
+
+Thin = Callable[[list[Candidate]], Iterable[Candidate]]
+"""Chooses the candidates to be kept of too many."""
+
+
+def gather(
+    artifacts: Iterable[Artifact], holdings: Holdings, thin: Thin | None = None
+) -> list[Candidate]:
+    """The candidates of a change, unweighed. Whenever there are more than `MAX_CANDIDATES`, *thin*
+    says which of them to keep.
+    """
     found: dict[str, Candidate] = {}
     held: dict[str, bool] = {}
     cores: dict[tuple[Form, str], tuple[tuple[str, ...], ...]] = {}
-    stream = (one for artifact in artifacts for one in _spans(artifact))
+    room = MAX_CANDIDATES
+    dull = set(shape.AFFIXES)  # identifiers that show nothing
+    stream = (one for artifact in artifacts for one in _spans(artifact, dull))
     while chunk := list(islice(stream, _CHUNK)):
-        asked = {w for one in chunk for w in one.span.words if w not in held}
+        asked = {w for one in chunk for w in one.span.words if w not in held} | TRADE_WORDS
         answer = holdings(asked)
         held.update((word, word in answer) for word in asked)
+        young = len(TRADE_WORDS & answer.keys()) < _FEW
         for one in chunk:
-            seen = one.span.form, one.span.text
-            if seen not in cores:
-                cores[seen] = tuple(_cores(one.span, held))
-            if cores[seen]:
-                _note(one, cores[seen], found)
-        if len(cores) > _CHUNK:
-            cores.clear()
+            if young and _named_by_the_trade(one):
+                continue
+            form, text = one.span[:2]
+            shown = cores.get((form, text))
+            if shown is None:
+                shown = cores[form, text] = tuple(_cores(one.span, held))
+                if not shown and form is Form.IDENTIFIER:
+                    dull.add(text)
+            if shown:
+                _note(one, shown, found)
+        if thin and len(found) > room:
+            found = {candidate.key: candidate for candidate in thin([*found.values()])}
+            room = max(MAX_CANDIDATES, 2 * len(found))
+        _forget((held, cores), dull)
     return list(found.values())
+
+
+def _forget(tables: Iterable[dict[Any, Any]], dull: set[str]) -> None:
+    """Empty what was remembered to save time once it is long."""
+    for table in tables:
+        if len(table) > _MANY:
+            table.clear()
+    if len(dull) > _MANY:
+        dull.clear()
+        dull |= shape.AFFIXES
+
+
+def _named_by_the_trade(one: _Found) -> bool:
+    """Whether *one* is of a path that terms of the trade name. That a young base lacks them says
+    nothing, but in a folder of providers.
+    """
+    return (
+        one.surface is Surface.PATH
+        and all(map(shape.technical, one.span.words))
+        and PROVIDER_DIRS.isdisjoint(one.path.casefold().split("/"))
+    )
 
 
 def _note(one: _Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candidate]) -> None:
@@ -138,8 +191,8 @@ def _sighting(one: _Found) -> Sighting:
 # --- reading -------------------------------------------------------------------------------
 
 
-def _spans(artifact: Artifact) -> Iterator[_Found]:
-    """Every span of *artifact* that may be a name."""
+def _spans(artifact: Artifact, dull: AbstractSet[str]) -> Iterator[_Found]:
+    """Every span of *artifact* that may be a name; of identifiers those that are not *dull*."""
     if artifact.surface is Surface.PATH and _DRAWN.search(artifact.path):
         return
     reader = Reader(syntax_of(artifact.path)) if artifact.surface.in_file else None
@@ -150,13 +203,13 @@ def _spans(artifact: Artifact) -> Iterator[_Found]:
         last = number
         for at in range(0, len(text), _MAX_LINE):
             line = text[at : at + _MAX_LINE]
-            for surface, span, region in _of_line(line, artifact.surface, reader):
+            for surface, span, region in _of_line(line, artifact.surface, reader, dull):
                 if span.words:
                     yield _Found(span, surface, artifact.path, number, line, region)
 
 
 def _of_line(
-    line: str, surface: Surface, reader: Reader | None
+    line: str, surface: Surface, reader: Reader | None, dull: AbstractSet[str]
 ) -> Iterator[tuple[Surface, Span, str]]:
     """The spans of *line*, each with its surface and the text of the stretch that holds it."""
     regions = [Region(surface, 0, len(line))]
@@ -175,7 +228,7 @@ def _of_line(
         written = surface in _REFS or not _is_prose(region, text)
         read = prose.identifiers if written else prose.prose
         found = _surface_of(region, surface)
-        for span in read(text, region.start, rest):
+        for span in read(text, region.start, rest, dull):
             yield found, span, text
 
 
@@ -188,8 +241,10 @@ def _is_prose(region: Region, text: str) -> bool:
 
 
 def _surface_at(offset: int, regions: list[Region], surface: Surface) -> Surface:
-    region = next((r for r in regions if r.start <= offset < r.end), None)
-    return _surface_of(region, surface) if region else surface
+    for region in regions:
+        if region.start <= offset < region.end:
+            return _surface_of(region, surface)
+    return surface
 
 
 def _surface_of(region: Region, surface: Surface) -> Surface:

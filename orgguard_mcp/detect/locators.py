@@ -40,13 +40,20 @@ _HANDLE = re.compile(
 )
 _HANDLE_SIGN = re.compile(r"@|O\(|E\(|X\(|K\(|r=")
 _CODE_NUMBER = re.compile(r"\b[A-Z]{1,6}-?\d{3,6}\b")
-_ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{16,}|\b(?:[0-9a-f]{7,}|[0-9A-F]{7,})\b")
+_SIGN = re.compile(rf"@|//|[OEXK]\(|r=|{_HOST_SIGN.pattern}")
+"""What every locator has: a search for it lets most lines pass."""
+
+_ENCODED = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{16,}|\b(?:[0-9a-f]{7,}|[0-9A-F]{7,})\b"
+)
 _DIGEST = 7  # hexadecimal digits, one of them a digit: a commit or the like
 _KEY = 16
 
 
 def locators(line: str) -> Iterator[Span]:
     """Hosts, addresses, scopes, owners and handles of *line*."""
+    if not _SIGN.search(line):
+        return
     if "@" in line:
         for match in _EMAIL.finditer(line):
             yield from _host(line, match, Form.EMAIL)
@@ -88,14 +95,9 @@ def _registered(host: str) -> str:
 
 def blank(line: str) -> str:
     """*line* with its locators and encoded stretches blanked, for prose and identifiers."""
-    if "@" in line:
-        line = _EMAIL.sub(_spaces, line)
-    if "//" in line:
-        line = _URL.sub(_spaces, line)
-    if _HANDLE_SIGN.search(line):
-        line = _HANDLE.sub(_spaces, line)
-    if _HOST_SIGN.search(line):
-        line = _HOST.sub(_spaces, line)
+    if _SIGN.search(line):
+        for pattern in (_EMAIL, _URL, _HANDLE, _HOST):
+            line = pattern.sub(_spaces, line)
     line = _CODE_NUMBER.sub(_spaces, line)
     return _ENCODED.sub(_blank_encoded, line)
 

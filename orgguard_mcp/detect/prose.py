@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
 
 from orgguard_mcp.detect import shape
 from orgguard_mcp.detect.grammar import AGENTIVE, FUNCTION_WORDS, SUBORDINATORS
-from orgguard_mcp.detect.spans import Form, Span, span
+from orgguard_mcp.detect.spans import Form, Span, span, words_of
 
 _INVISIBLE = "\u200b-\u200f\u2060\ufeff\u00ad"
 _LETTERS = rf"(?:[^\W_]|[{_INVISIBLE}])+"
@@ -31,6 +32,7 @@ _CONTRACTION = re.compile(
     re.IGNORECASE,
 )
 _ENDING = re.compile(r"['\u2019](?!t\b)[^\W\dA-Z\u00c0-\u00de]+$")  # Acme's; in Turkish, Acme'nin
+_NUMBERED = re.compile(r"(?:^|\s)\d+$")
 _GAPS = frozenset({" ", "-", " & ", "&", ". ", "+", " + "})
 _MAX_PHRASE = 6
 _MAX_SUBJECT = 3
@@ -84,22 +86,29 @@ def script_runs(text: str) -> int:
     return sum(1 for _ in _SCRIPT.finditer(text))
 
 
-def identifiers(text: str, offset: int, line: str) -> Iterator[Span]:
-    """Every identifier of *text* with its words (`AcmeClient`: acme, client)."""
+def identifiers(
+    text: str, offset: int, line: str, dull: AbstractSet[str] = frozenset()
+) -> Iterator[Span]:
+    """Every identifier of *text* that is not *dull*, with its words."""
     for match in _IDENTIFIER.finditer(text):
-        if match[0] not in shape.AFFIXES:
+        if match[0] not in dull:
             yield span(Form.IDENTIFIER, line, offset + match.start(), offset + match.end())
 
 
-def prose(text: str, offset: int, line: str) -> Iterator[Span]:
-    """Words, phrases and bare subjects of *text*, a stretch of *line* that begins at *offset*."""
+def prose(
+    text: str, offset: int, line: str, dull: AbstractSet[str] = frozenset()
+) -> Iterator[Span]:
+    """Words, phrases and bare subjects of *text*, a stretch of *line* that begins at *offset*, and
+    its identifiers that are not *dull*.
+    """
     tokens = []
     for match in _RUN.finditer(text):
         word = match[0]
-        if "_" in word:
-            yield span(Form.IDENTIFIER, line, offset + match.start(), offset + match.end())
-            continue
         if not word.isalnum():
+            if "_" in word:
+                if word not in dull:
+                    yield span(Form.IDENTIFIER, line, offset + match.start(), offset + match.end())
+                continue
             if _CONTRACTION.fullmatch(word):
                 continue
             word = _ENDING.sub("", word)
@@ -108,7 +117,9 @@ def prose(text: str, offset: int, line: str) -> Iterator[Span]:
     yield from _subjects(tokens, line)
     at = 0
     while at < len(tokens):
-        end = at + 1 if _opens(tokens[at], line) else _phrase_end(tokens, at, line)
+        end = at + 1
+        if _capital(tokens[at].text) and not _opens(tokens[at], line):
+            end = _phrase_end(tokens, at, line)
         if end > at + 1:
             yield from _phrase(tokens[at:end], line)
         form = Form.MEMBER if end > at + 1 else Form.WORD
@@ -120,16 +131,20 @@ def prose(text: str, offset: int, line: str) -> Iterator[Span]:
 
 @lru_cache(maxsize=1 << 14)
 def _says_nothing(word: str) -> bool:
-    """Whether *word* can be no name where it stands: a month, or an ordinary word in lower case,
-    as most of any text is.
+    """Whether *word* can be no name where it stands: a month, a word of grammar, or an ordinary
+    word in lower case, as most of any text is.
     """
-    return word.casefold() in _CALENDAR or (word.islower() and shape.plain(word))
+    if word.casefold() in _CALENDAR or (word.islower() and shape.plain(word)):
+        return True
+    return FUNCTION_WORDS.issuperset(words_of(word)) and len(words_of(word)) == 1
 
 
 def opening(line: str, start: int) -> bool:
     """Whether a sentence or an item begins at *start*, so that a capital there says little."""
     before = line[max(0, start - 40) : start].rstrip(" \t*_`\"'([#>/-+~|")
-    return not before or before[-1] in ".:!?;{}=" or re.search(r"(?:^|\s)\d+$", before) is not None
+    if not before or before[-1] in ".:!?;{}=":
+        return True
+    return before[-1].isdigit() and _NUMBERED.search(before) is not None
 
 
 def _opens(token: _Token, line: str) -> bool:
@@ -158,10 +173,8 @@ def _phrase(chain: list[_Token], line: str) -> Iterator[Span]:
 
 
 def _phrase_end(tokens: list[_Token], at: int, line: str) -> int:
-    """The end of the chain of capitalised words that begins at *at*; *at* + 1 if none does."""
+    """The end of the chain of capitalised words that begins with the one at *at*."""
     first = tokens[at].text
-    if not _capital(first):
-        return at + 1
     if first.isdigit() and (len(first) > 3 or line[tokens[at].start - 1 : tokens[at].start] == "#"):
         return at + 1
     end = at + 1
@@ -189,6 +202,7 @@ def _step(tokens: list[_Token], end: int, line: str) -> int:
     return ahead - end + 1 if _capital(word) and not word.isdigit() else 0
 
 
+@lru_cache(maxsize=1 << 14)
 def _capital(word: str) -> bool:
     """Whether *word* is written as a name may be; a month or a day never is."""
     return not word.islower() and word.casefold() not in _CALENDAR
@@ -202,6 +216,8 @@ def _subjects(tokens: list[_Token], line: str) -> Iterator[Span]:
 
     English wants an article before a thing (`once the cache has filled`), and none before a name.
     """
+    if AGENTIVE.isdisjoint([token.text for token in tokens]):
+        return
     for at, token in enumerate(tokens):
         if at and token.text in AGENTIVE:
             start = at

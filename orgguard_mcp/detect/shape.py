@@ -82,30 +82,45 @@ _CLOSES_SCRIPT = re.compile(
 """How the names of organisations end in Chinese, Japanese and Korean, or begin."""
 
 _LONG: Final = 8  # letters; one slip in so long a word leaves no doubt of what was meant
+_MANY: Final = 10  # words whose slips are looked up one by one sooner than all words are read
 _FREQUENT: Final = 35
 _USUAL: Final = 22
 _VOWELS = frozenset("aeiouy")
-_PREFIXES = (
+_PREFIXES = tuple(
     "un re pre non de dis mis sub super over under multi anti auto co inter micro mini meta para"
-    " post semi pseudo hyper infra intra iso poly proto quasi retro trans ultra uni x e i"
-).split()
-_SUFFIXES = (
+    " post semi pseudo hyper infra intra iso poly proto quasi retro trans ultra uni x e i".split()
+)
+_SUFFIXES = tuple(
     "able ible ability ness less ful ish ize izes ized izer ization ise ised isation ify ified"
     " ifier ation ations er ers or ors ing ings ed d s es ly ally al ity ism ist ists ment ments y"
-    " like wise ware ification ance ency ive n r my"
-).split()
+    " like wise ware ification ance ency ive n r my".split()
+)
+_ENDINGS = frozenset(_SUFFIXES)
+_UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|[aeiou]{4}|(.)\1\1")
+_LONG_PLACEHOLDERS = tuple(word for word in PLACEHOLDERS if len(word) > 2)
 
 
-@lru_cache(maxsize=1 << 15)
-def known(word: str) -> Kind:
-    """What *word* is known as."""
-    return knowledge.kinds(word)
+_PLAIN: Final = int(Kind.WORD | Kind.TECH)
+_TELLING: Final = int(~Kind.STEM)
+
+
+def known(word: str) -> int:
+    """What *word* is known as: the bits of its `Kind`, since flags are slow to compare.
+
+    Less STEM: that a dictionary lists a word tells no more than WORD, and it lists every letter.
+    """
+    return knowledge.bits(word) & _TELLING
 
 
 @lru_cache(maxsize=1 << 15)
 def plain(word: str) -> bool:
     """Whether *word* is an ordinary word or a term of the trade: it says nothing by itself."""
-    return bool(known(word) & (Kind.WORD | Kind.TECH)) or word.isdigit() or len(word) < 2
+    return bool(known(word) & _PLAIN) or word.isdigit() or len(word) < 2
+
+
+def technical(word: str) -> bool:
+    """Whether *word* is a term of the trade, and no name besides that."""
+    return Kind(known(word)) & (Kind.TECH | Kind.PROPER) == Kind.TECH
 
 
 @lru_cache(maxsize=1 << 14)
@@ -123,7 +138,7 @@ def _stems(word: str) -> Iterator[str]:
     ends += [e[:-1] + "y" for e in ends[1:] if e.endswith("i")]
     for end in ends:
         yield end
-        for prefix in _PREFIXES:
+        for prefix in _PREFIXES if end.startswith(_PREFIXES) else ():
             if end.startswith(prefix) and len(end) - len(prefix) > 2:
                 yield end[len(prefix) :]
 
@@ -136,7 +151,13 @@ def misspelt(word: str) -> int:
     if not 5 <= len(word) <= 20 or not word.isascii():
         return 0
     least = _USUAL if len(word) >= _LONG else _FREQUENT
-    near = any(known(w) & Kind.WORD and knowledge.frequency(w) >= least for w in _near(word))
+    if misspelt.cache_info().misses < _MANY:
+        near = any(
+            plain(w) and knowledge.kinds(w) & Kind.WORD and knowledge.frequency(w) >= least
+            for w in _near(word)
+        )
+    else:
+        near = not knowledge.spoken(least).isdisjoint(_near(word))
     return near + (near and len(word) >= _LONG)
 
 
@@ -176,7 +197,7 @@ def kin(word: str, held: Mapping[str, object]) -> str:
     """How *word* is made from what the base holds: "inflected", "compound", "technical", or not."""
     best = ""
     for head, tail in halves(word):
-        if tail in _SUFFIXES and len(head) > 3 and head in held:
+        if tail in _ENDINGS and len(head) > 3 and head in held:
             return "inflected"
         first, second = _makes(head, held), _makes(tail, held)
         if first and second:
@@ -204,4 +225,9 @@ def speakable(word: str) -> bool:
         return False
     if not _VOWELS & set(word):
         return False
-    return re.search(r"[bcdfghjklmnpqrstvwxz]{5}|[aeiou]{4}|(.)\1\1", word) is None
+    return _UNSPEAKABLE.search(word) is None
+
+
+def has_placeholder(word: str) -> bool:
+    """Whether *word* begins or ends with a word that stands for anything."""
+    return word.startswith(_LONG_PLACEHOLDERS) or word.endswith(_LONG_PLACEHOLDERS)

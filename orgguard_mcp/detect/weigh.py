@@ -14,7 +14,7 @@ from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
 from orgguard_mcp.detect.weights import Weights
-from orgguard_mcp.model import FileClass, Held
+from orgguard_mcp.model import FileClass, Held, Surface
 
 INTERFACE_WORDS: Final = (
     # What user interfaces and their comments say most, in Chinese, Japanese and Korean.
@@ -30,7 +30,7 @@ _ENOUGH_WORDS: Final = 3
 
 _NEARLY: Final = 0.5
 _MAX_PARTS: Final = 12
-_Place = tuple[str, str, int, str]
+_Place = tuple[Surface, str, int, str]
 _Words = tuple[str, ...]
 
 
@@ -59,9 +59,12 @@ def PEDANTIC() -> float:  # noqa: N802
 
 
 def weigh(
-    candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
+    candidates: Sequence[Candidate],
+    holdings: Holdings,
+    file_class: Callable[[str], FileClass],
+    least: float = 0.0,
 ) -> list[Weighed]:
-    """The names among *candidates*, the surest first, whatever their score.
+    """The names among *candidates* whose score is *least* or more, the surest first.
 
     Candidates that are parts of each other, or stand in the same places, are one name.
     """
@@ -75,7 +78,16 @@ def weigh(
         told = best.score >= shipped.pedantic
         return reason(features(best, scene), shipped.of) if told else ""
 
-    return [_weighed(group, why(group[0])) for group in merged(candidates)]
+    groups = merged(candidates)
+    return [_weighed(group, why(group[0])) for group in groups if group[0].score >= least]
+
+
+def likely(
+    candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
+) -> list[Candidate]:
+    """Those of *candidates* that would be reported to somebody, by what was seen so far."""
+    scene, shipped = scene_of(candidates, holdings, file_class), weights.shipped()
+    return [one for one in candidates if _score(one, scene, shipped) >= shipped.pedantic]
 
 
 def _score(candidate: Candidate, scene: Scene, shipped: Weights) -> float:
@@ -175,7 +187,7 @@ def _parts(words: _Words) -> list[_Words]:
 
 def _spot(sighting: Sighting) -> tuple[_Place, int, int]:
     where = sighting.location
-    place = (where.surface.value, where.path, where.line, where.text)
+    place = (where.surface, where.path, where.line, where.text)
     return place, sighting.span.start, sighting.span.end
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ class Weights:
 
     def score(self, facts: Iterable[str]) -> float:
         """How surely *facts* are those of an organisation's name: 0..1."""
-        total = self.bias + math.fsum(self.of.get(fact, 0.0) for fact in facts)
+        total = self.bias + math.fsum(map(self.of.get, facts, repeat(0.0)))
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, total))))
 
 
