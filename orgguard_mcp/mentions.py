@@ -96,8 +96,9 @@ _LINKED = (
     ("+", re.compile(r"\+(?<=[^\W_].)(?=[A-Z])"), "plus"),
     ("'", re.compile(r"'(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
     ("\u2019", re.compile(r"\u2019(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
+    ("-", re.compile(r"-(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
 )
-"""Signs that make one name of the runs beside them: ``H&M``, ``A+E``, ``L'Oréal``."""
+"""Signs that make one name of the runs beside them: ``H&M``, ``A+E``, ``L'Oréal``, ``acme-ai``."""
 
 _RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?\Z")
 _RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")

@@ -32,6 +32,7 @@ LINES = (
     f"{ACCENTED} in {NON_LATIN} und Stra\u00dfe 9",
     "x" * 90 + " " + "aB1" * 9 + " QWxhZGRpbjpvcGVuIHNlc2FtZQQWxhZGRpbg",
     "\t\tif (a && b) || c + 'd' - \"E\" * 3.14e10;",
+    f"@{COINED.lower()}-ai/sdk read-only x-{COINED} {COINED}-Cloud-9 a-b-c-d-e-f-g--h 4-you",
     "y = 1 " * 400,
     "we sell to many stores, Target among them, and others, Block too",
     "",

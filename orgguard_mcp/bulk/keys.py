@@ -27,6 +27,7 @@ from orgguard_mcp.bulk.text import (
     Numbers,
     Words,
     among,
+    bytes_in,
     heads_of,
     low_bytes,
 )
@@ -40,9 +41,10 @@ _MIXER = np.uint64(MIXER)
 _MODULUS = 1 << WORD_BITS
 
 _SMALL = heads_of(" ".join(mentions.SMALL))
-_AMPERSAND, _PLUS, _APOSTROPHE, _SPACE, _LINE_FEED = b"&+' \n"
+_AMPERSAND, _PLUS, _APOSTROPHE, _HYPHEN, _SPACE = b"&+'- "
+_DIGITS = bytes_in("0123456789")
 _KEYS_AT_ONCE = _LARGEST // (4 * mentions.MAX_KEY)  # their bytes have powers in the table
-_GAPS = re.compile(rb"[ \t&+']")
+_GAPS = re.compile(rb"[ \t&+'-]")
 _QUOTE = "\u2019".encode()  # an apostrophe, too
 
 
@@ -109,6 +111,9 @@ def _joints(batch: Batch) -> Flags:
     gaps, sign = runs.gaps[near], raw[runs.ends[near]]
     apostrophes = near[(sign == _APOSTROPHE) & (gaps == 1)]
     joined[apostrophes] = True
+    hyphens = near[(sign == _HYPHEN) & (gaps == 1)]
+    digits = _DIGITS[raw[runs.ends[hyphens] - 1]] | _DIGITS[raw[runs.starts[hyphens + 1]]]
+    joined[hyphens[~digits]] = True
     capital = runs.capital.copy()
     for _ in range(2):  # O'Neil's
         capital[apostrophes + 1] |= capital[apostrophes]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from orgguard_mcp.model import FileClass
 
-FORMAT = 12
+FORMAT = 13
 """Raise it whenever keys, tables or segments change: an index of another format is built anew."""
 
 Error = sqlite3.Error
