@@ -19,9 +19,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from orgguard_mcp.guard import Guard
 
@@ -101,10 +103,20 @@ def clone(repository: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def prepare(repository: Path, base: str) -> None:
-    """Bring the index up to *base*."""
+def prepare(repository: Path, base: str) -> float:
+    """Bring the index up to *base*; return the most memory in MB that a worker was seen with."""
+    most = 0.0
+
+    def look(done: int, total: int) -> None:
+        nonlocal most
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if "orgguard_mcp.workers" in " ".join(child.cmdline()):
+                    most = max(most, child.memory_info().rss / 1e6)
+
     with Guard(repository, base=base) as guard:
-        guard.prepare()
+        guard.prepare(look)
+    return most
 
 
 def state(repository: Path) -> Path:
@@ -116,22 +128,40 @@ def built(repository: Path, base: str, runs: int) -> None:
     """What building from nothing costs."""
     oids = blobs(repository, base)
     text = text_of(repository, oids)
-    floors, greps, builds = [], [], []
+    floors, greps, builds, peaks = [], [], [], [0.0]
     for _ in range(runs):
         floors.append(cost(lambda: read_all(repository, oids)))
         greps.append(cost(lambda: git(repository, "grep", "-I", "-i", "-F", "-w", NOBODY, base)))
         shutil.rmtree(state(repository), ignore_errors=True)
-        builds.append(cost(lambda: prepare(repository, base)))
+        builds.append(cost(lambda: peaks.append(prepare(repository, base))))
     floor = statistics.median(one.cpu for one in floors)
     grep = statistics.median(one.wall for one in greps)
     wall, cpu = (statistics.median(column) for column in zip(*builds, strict=True))
     disk = sum(file.stat().st_size for file in state(repository).iterdir())
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{len(oids):,} blobs, {text / 1e6:,.0f} MB of text")
     print(f"floor {floor:.2f} s of CPU; git grep {grep:.2f} s")
     print(f"build: {wall:.1f} s = {wall / grep:.1f} x git grep; CPU {cpu:.1f} s"
           f" = {cpu / floor:.1f} x the floor; disk {disk / 1e6:.1f} MB"
-          f" = {disk / text:.1%} of the text; largest worker {peak:.0f} MB")  # fmt: skip
+          f" = {disk / text:.1%} of the text; largest worker {max(peaks):.0f} MB")  # fmt: skip
+
+
+def changed(repository: Path, base: str, files: int) -> str:
+    """A commit that adds a line to so many of *base*'s files, taken evenly."""
+    rows = [row for row in git(repository, "ls-tree", "-r", base).splitlines() if b" blob " in row]
+    some = rows[len(rows) // (2 * files) :: max(1, len(rows) // files)][:files]
+    written = []
+    for row in some:
+        mode, _, oid = row.split(b"\t")[0].split()
+        text = git(repository, "cat-file", "blob", oid.decode()) + b"\n# one line more\n"
+        new = git(repository, "hash-object", "-w", "--stdin", stdin=text).strip()
+        written.append(b"%s blob %s\t%s" % (mode, new, row.split(b"\t", 1)[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": f"{folder}/index"}
+        git(repository, "read-tree", base, variables=index)
+        rows_now = b"\n".join(written)
+        git(repository, "update-index", "--index-info", stdin=rows_now, variables=index)
+        tree = git(repository, "write-tree", variables=index).decode().strip()
+    return git(repository, "commit-tree", tree, "-m", "more", variables=_AUTHOR).decode().strip()
 
 
 def moved(repository: Path, base: str, older: str, runs: int) -> None:
@@ -151,7 +181,7 @@ def moved(repository: Path, base: str, older: str, runs: int) -> None:
         with Guard(repository, base=base) as guard:
             moves.append(cost(guard.prepare))
     wall, least = (statistics.median(one.wall for one in some) for some in (moves, floors))
-    print(f"base moves over {len(changes):,} files ({older} to {base}): {wall * 1e3:.0f} ms"
+    print(f"base moves over {len(changes):,} files ({older[:9]} to {base[:9]}): {wall * 1e3:.0f} ms"
           f" = {wall / least:.1f} x diff-tree and the new blobs")  # fmt: skip
 
 
@@ -200,8 +230,9 @@ def grown(repository: Path, base: str, files: int) -> None:
     with Guard(repository, base=commit) as guard:
         guard.prepare()
         times = sorted(cost(lambda name=name: guard.check(name)).wall for name in absent)
+    times_floor = build.cpu / floor.cpu
     print(f"{len(oids):>8,} blobs {text / 1e6:>7,.0f} MB: build {build.wall:6.1f} s,"
-          f" CPU {build.cpu / text * 1e9:5.0f} ns a byte = {build.cpu / floor.cpu:4.1f} x the floor;"
+          f" CPU {build.cpu / text * 1e9:5.0f} ns a byte = {times_floor:4.1f} x the floor;"
           f" disk {disk / text:5.1%}; check p50 {times[250] * 1e3:.2f} ms")  # fmt: skip
 
 
@@ -236,6 +267,8 @@ def main() -> None:
             return
         built(repository, options.base, options.runs)
         asked(repository, options.base, options.runs)
+        for files in (1, 10, 100):
+            moved(repository, changed(repository, options.base, files), options.base, options.runs)
         for older in options.moves:
             moved(repository, options.base, older, options.runs)
 
