@@ -34,6 +34,10 @@ _GIT = {
     "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.com",
     "GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@example.com",
 }  # fmt: skip
+_MADE = (
+    "init -q -b main", "add -A", "commit -q -m Start", "remote add origin .", "fetch -q origin",
+    "remote set-head origin main",
+)  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -67,13 +71,13 @@ def _hook(repo: Path, name: str, tool: str, given: Mapping[str, str], goal: floa
 
 
 def made(repo: Path) -> None:
-    """Make a repository of a hundred files, with ten more lines in the working tree."""
+    """Make a clone of a hundred files, with ten more lines in the working tree."""
     for number in range(100):
         file = repo / f"src/part{number % 10}/file{number}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(NOTHING * 10)
-    for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "Start")):
-        subprocess.run(["git", *arguments], cwd=repo, check=True, env={**os.environ, **_GIT})
+    for command in _MADE:
+        subprocess.run(["git", *command.split()], cwd=repo, check=True, env={**os.environ, **_GIT})
     (repo / "src/more.py").write_text(NOTHING * 5)
 
 

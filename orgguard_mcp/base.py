@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Final
 
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import Git
@@ -19,8 +20,19 @@ _UNPUBLISHED = (
 )
 
 
+_SETTINGS = "config", "-z", "--get-regexp", r"^(remote\..+\..+|init\.defaultbranch)$"
+
+
+def _default_of(remote: str) -> tuple[str, ...]:
+    """The question for the default branch of *remote*."""
+    return "symbolic-ref", "--quiet", f"refs/remotes/{remote}/HEAD"
+
+
 class Chooser:
     """Chooses among the commits that one clone has; `RepositoryError` when git cannot answer."""
+
+    QUESTIONS: Final = (_SETTINGS, _default_of("origin"))
+    """What `base` nearly always asks first."""
 
     def __init__(self, git: Git) -> None:
         self._git = git
@@ -108,8 +120,7 @@ class Chooser:
 
     def _configured(self) -> tuple[list[str], str]:
         """The remotes, those of the project first, and the name of a new repository's branch."""
-        pattern = r"^(remote\..+\..+|init\.defaultbranch)$"
-        rows = self._git.run("config", "-z", "--get-regexp", pattern, check=False).split(b"\0")
+        rows = self._git.run(*_SETTINGS, check=False).split(b"\0")
         settings = dict(os.fsdecode(row).partition("\n")[::2] for row in rows if row)
         branch = settings.pop("init.defaultbranch", "")
         remotes = {key.removeprefix("remote.").rpartition(".")[0] for key in settings}
@@ -119,8 +130,7 @@ class Chooser:
         """The default branch of the project's remote, as a full reference."""
         for remote in remotes:
             folder = f"refs/remotes/{remote}"
-            head = f"{folder}/HEAD"
-            target = self._git.run("symbolic-ref", "--quiet", head, check=False).decode().strip()
+            target = self._git.run(*_default_of(remote), check=False).decode().strip()
             for ref in (target, *(f"{folder}/{branch}" for branch in _BRANCHES)):
                 if ref and self._git.resolve(ref):
                     return ref

@@ -3,6 +3,7 @@
 Nothing is imported before it is needed: with a helper, a start of Python is the whole cost.
 """
 
+import os
 import sys
 
 from orgguard_mcp import __version__
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
 
             return unanswered(given, str(why) or "it was interrupted")
         if code is not None:
+            if arguments is None:
+                os._exit(code)  # all was said by the helper: nothing here is worth tidying up
             return code
     from orgguard_mcp.program import run
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import weakref
@@ -21,6 +23,7 @@ from types import MappingProxyType
 from typing import IO, TypeVar
 
 from orgguard_mcp.errors import RepositoryError
+from orgguard_mcp.gitfaults import failure, unreadable
 
 TIMEOUT = 120
 """Seconds that one git call may take."""
@@ -63,10 +66,23 @@ class Git:
         self._apart: Mapping[str, str] = {}
         self._tidy: Callable[[], object] = dict
         self._reader: ObjectReader | None = None
+        self._begun: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
+    def begin(self, *questions: tuple[str, ...]) -> None:
+        """Start the resident reader, and `git` with each of the *questions*: what takes the time is
+        to start it, and that goes on side by side. `run` then has the answers.
+        """
+        for args in questions:
+            self._begun[args] = self._start(args)
+        with self._lock:
+            self._reader = self._reader or ObjectReader(self._cat_file("--batch"))
+
     def close(self) -> None:
-        """End the resident reader, and remove what `set_apart` made."""
+        """End the resident reader and what was begun, and remove what `set_apart` made."""
+        while self._begun:
+            with self._begun.popitem()[1] as process:
+                process.kill()
         with self._lock:
             self._end_reader()
             self._apart = {}
@@ -82,24 +98,39 @@ class Git:
         """What `git *args` prints; without *check* nothing where it fails. *variables* are the only
         ones of git's own that it sees.
         """
+        plain = not stdin and not variables
+        begun = self._begun.pop(args, None) if plain else None
+        with begun or self._start(args, stdin, variables) as process:
+            try:
+                said, complaint = process.communicate(stdin or None, TIMEOUT)
+            except BaseException as error:
+                process.kill()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise RepositoryError(
+                    f"names were not checked: git gave no answer within {TIMEOUT} s",
+                    cause=f"git {args[0]}",
+                ) from error
+        if process.returncode and check:
+            raise failure(args, process.returncode, complaint)
+        return b"" if process.returncode else said
+
+    def _start(
+        self,
+        args: Sequence[str],
+        stdin: bytes = b"",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> subprocess.Popen[bytes]:
         try:
-            done = subprocess.run(
-                self._command(*args), capture_output=True, timeout=TIMEOUT, check=False,
+            return _Process(
+                self._command(*args), stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 env={**scrubbed_environment(), **variables},
-                input=stdin or None, stdin=None if stdin else subprocess.DEVNULL,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise RepositoryError(
                 "names were not checked: git is not installed", hint="install git 2.31 or newer"
             ) from error
-        except subprocess.TimeoutExpired as error:
-            raise RepositoryError(
-                f"names were not checked: git gave no answer within {TIMEOUT} s",
-                cause=f"git {args[0]}",
-            ) from error
-        if done.returncode and check:
-            raise _git_error(args, done.returncode, done.stderr)
-        return b"" if done.returncode else done.stdout
 
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None; an error where it names several."""
@@ -296,6 +327,17 @@ def _program(path: str | None) -> str:
     return shutil.which("git", path=path) or "git"
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A process whose end is noticed at once: `Popen` with a deadline naps until it looks again."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code. Raises `TimeoutExpired` when there is none within *timeout* seconds."""
+        if timeout is not None and self.returncode is None and sys.platform == "linux":
+            with suppress(OSError, ValueError), os.fdopen(os.pidfd_open(self.pid)) as ended:
+                select.select([ended], [], [], timeout)
+        return super().wait(timeout)
+
+
 class ObjectReader:
     """A resident `git cat-file --batch`.
 
@@ -403,45 +445,3 @@ def scrubbed_environment() -> dict[str, str]:
         "GIT_GRAFT_FILE": os.devnull,
         "LC_ALL": "C",
     }
-
-
-def partial_clone(cause: str) -> RepositoryError:
-    """The error of a clone that left objects with its remote."""
-    return RepositoryError(
-        "names were not checked: the base's files are not in this clone",
-        cause=f"{cause}\nthis is a partial clone",
-        hint="run `git fetch --refetch --no-filter`, or clone without --filter",
-    )
-
-
-def unreadable(cause: str) -> RepositoryError:
-    """The error of an object that is missing or damaged."""
-    return RepositoryError(
-        "names were not checked: git could not read an object",
-        cause=cause,
-        hint="run `git fsck`; a fresh clone mends a damaged one",
-    )
-
-
-def _git_error(args: tuple[str, ...], code: int, stderr: bytes) -> RepositoryError:
-    said = stderr.decode("utf-8", "replace").strip()
-    cause = f"git {args[0]} exited {code}" + (f"\n{said.splitlines()[0]}" if said else "")
-    if "not a git repository" in said:
-        return RepositoryError(
-            "names were not checked: this is not a git repository",
-            cause=cause,
-            hint="run inside a repository, or pass one with --repo",
-        )
-    if "dubious ownership" in said:
-        return RepositoryError(
-            "names were not checked: the repository belongs to another user",
-            cause=cause,
-            hint="if you trust it, run `git config --global --add safe.directory <directory>`",
-        )
-    if "promisor" in said:
-        return partial_clone(cause)
-    return RepositoryError(
-        "names were not checked: git could not read the repository",
-        cause=cause,
-        hint="run `git fsck`; a fresh clone mends a damaged one",
-    )

@@ -1,4 +1,5 @@
-"""The warm helper: a process that has imported what the hot commands need, and forks for each.
+"""The warm helper: a process that has imported what the hot commands need, and forks for each. One
+fork always stands by, so that to fork is nothing that anybody waits for.
 
 It keeps nothing of any repository, policy, queue or consent, and no secret: the fork reads all
 anew, as a process of its own would. It takes commands from its own user alone, and ends when nobody
@@ -9,11 +10,12 @@ import fcntl
 import gc
 import marshal
 import os
+import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +27,8 @@ IDLE = 15 * 60
 """Seconds without a command after which the helper ends."""
 
 _LOOK = 5  # seconds between two looks at whether the socket is still there
+_CALM = 0.05  # seconds without a command after which a rehearsal is in nobody's way
+_TAKEN = b"+"
 _TALK = 10  # seconds that a command's whole request may take
 
 Stamp = tuple[int, int, int]
@@ -47,31 +51,36 @@ def main() -> None:
         hot = import_module("orgguard_mcp.hot")  # not before: a second helper ends here
         gc.collect()
         gc.freeze()  # a fork's collector shall not touch, and thereby copy, all of this
-        _serve(place, hot.run)
+        _serve(place, hot.run, hot.rehearse)
 
 
-def _serve(place: str, run: Run) -> None:
-    """Take commands at *place* until it is time to end."""
+def _serve(place: str, run: Run, rehearse: Callable[[], None]) -> None:
+    """Have a fork that stands by at *place* for the next command, until it is time to end."""
     installed = _installed()
     Path(place).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(place)
         listening.listen()
-        listening.settimeout(_LOOK)
-        own, used = _stamp(place), time.monotonic()
-        while _stamp(place) == own and time.monotonic() - used < IDLE:
-            with suppress(TimeoutError):
-                peer, _ = listening.accept()
-                if any(_stamp(file) != stamp for file, stamp in installed.items()):
-                    peer.close()
-                    break
-                used = time.monotonic()
-                with peer, suppress(OSError):  # no fork: the command runs by itself
-                    if warm.alike(peer) and not os.fork():
-                        listening.close()
-                        _be(peer, run)
+        own, taken = _stamp(place), True
+        while taken and _unchanged(installed):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                if not os.fork():
+                    ours.close()
+                    _stand_by(listening, theirs, installed, run, rehearse)
+                theirs.close()
+                taken = _was_taken(ours, place, own)
     if _stamp(place) == own:
         Path(place).unlink(missing_ok=True)
+
+
+def _was_taken(fork: socket.socket, place: str, own: Stamp | None) -> bool:
+    """Whether *fork* has a command to run, so that another is to stand by; False at the end."""
+    ends = time.monotonic() + IDLE
+    while time.monotonic() < ends and _stamp(place) == own:
+        if select.select([fork], [], [], _LOOK)[0]:
+            return fork.recv(1) == _TAKEN
+    return False
 
 
 def _installed() -> dict[str, Stamp | None]:
@@ -85,6 +94,10 @@ def _installed() -> dict[str, Stamp | None]:
     return {file: _stamp(file) for file in {*filter(None, files), *data, __file__, sys.executable}}
 
 
+def _unchanged(installed: Mapping[str, Stamp | None]) -> bool:
+    return all(_stamp(file) == stamp for file, stamp in installed.items())
+
+
 def _stamp(file: str) -> Stamp | None:
     """What tells *file* from another in its place; None when there is none."""
     try:
@@ -95,6 +108,31 @@ def _stamp(file: str) -> Stamp | None:
 
 
 # --- the fork ---------------------------------------------------------------------------------
+
+
+def _stand_by(
+    listening: socket.socket,
+    helper: socket.socket,
+    installed: Mapping[str, Stamp | None],
+    run: Run,
+    rehearse: Callable[[], None],
+) -> NoReturn:
+    """Wait for a command and be it, unless *helper* ends before. Memory that it will write to is
+    copied by the kernel page by page: a rehearsal has that done when nobody waits.
+    """
+    try:
+        if not select.select([listening, helper], [], [], _CALM)[0]:
+            rehearse()
+            _unchanged(installed)
+        if listening in select.select([listening, helper], [], [])[0]:
+            peer, _ = listening.accept()
+            helper.sendall(_TAKEN)
+            helper.close()
+            listening.close()
+            if _unchanged(installed) and warm.alike(peer):
+                _be(peer, run)
+    finally:
+        os._exit(0)
 
 
 def _be(peer: socket.socket, run: Run) -> NoReturn:

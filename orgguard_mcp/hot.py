@@ -25,6 +25,7 @@ _SAMPLES = {
     Surface.DOCS: ("a.md",),
     Surface.PR_BODY: ("",),
 }
+_LINES = (["check", "x"], ["git-hook", "pre-commit"], ["hook", "claude"], ["scan"])
 _SAMPLE = "# We asked Example Ltd (https://example.com) and a caf\u00e9 for their prices."
 
 
@@ -37,13 +38,10 @@ def run(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else USAGE
 
 
-def _fill() -> None:
-    for name in _COMMANDS:
-        import_module(f"orgguard_mcp.commands.{name}")
-    for name in (*HOOKS, "decide"):
-        import_module(f"orgguard_mcp.hooks.{name}")
-    import_module("orgguard_mcp.report.human")
-    parser()
+def rehearse() -> None:
+    """Parse, gather and weigh as the commands do."""
+    for arguments in _LINES:
+        parser().parse_args(arguments)
     samples = [
         Artifact(surface, path, ((1, _SAMPLE),))
         for surface, paths in _SAMPLES.items() for path in paths
@@ -52,8 +50,17 @@ def _fill() -> None:
         is_ordinary(parse(one.text).key)
 
 
+def _load() -> None:
+    for name in _COMMANDS:
+        import_module(f"orgguard_mcp.commands.{name}")
+    for name in (*HOOKS, "decide"):
+        import_module(f"orgguard_mcp.hooks.{name}")
+    import_module("orgguard_mcp.report.human")
+    rehearse()
+
+
 def _hold_nothing(keys: Iterable[str]) -> dict[str, Held]:
     return dict.fromkeys(keys, Held())
 
 
-_fill()
+_load()

@@ -14,9 +14,10 @@ from typing import NamedTuple, Self
 from orgguard_mcp.base import Chooser
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import MAX_BLOB as MAX_BLOB
-from orgguard_mcp.git import Git, unreadable
+from orgguard_mcp.git import Git
 from orgguard_mcp.git import Lack as Lack
-from orgguard_mcp.git import partial_clone as partial_clone
+from orgguard_mcp.gitfaults import partial_clone as partial_clone
+from orgguard_mcp.gitfaults import unreadable
 from orgguard_mcp.model import Base
 
 
@@ -65,7 +66,8 @@ class Repository:
     Raises `RepositoryError` from every method when git cannot answer.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, *, judged: bool = False) -> None:
+        """Open it; if it is to be *judged*, `base` has its first answers sooner."""
         self.directory = Path(directory)
         self._git = Git(self.directory)
         if not self.directory.is_dir():
@@ -73,7 +75,14 @@ class Repository:
                 "names were not checked: the directory does not exist",
                 hint="pass an existing directory with --repo",
             )
-        shown = self._git.run("rev-parse", "--path-format=absolute", "--git-common-dir")
+        asked = "rev-parse", "--path-format=absolute", "--git-common-dir"
+        try:
+            if judged:
+                self._git.begin(asked, *Chooser.QUESTIONS)
+            shown = self._git.run(*asked)
+        except BaseException:
+            self.close()
+            raise
         self.common_dir = Path(os.fsdecode(shown.rstrip(b"\n")))
 
     def __enter__(self) -> Self:

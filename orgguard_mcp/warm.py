@@ -1,6 +1,6 @@
 """The warm helper, seen from a command: is one there, and what does it answer?
 
-A start of Python with all that a hook needs costs nine bare starts. So a process that has it all
+A start of Python with all that a hook needs costs many bare starts. So a process that has it all
 (`helper.py`) is forked instead: docs/adr/0012-warm-helper.md. Until the helper has the whole
 command, any doubt means that it runs here; after that, that nothing was checked.
 
@@ -55,6 +55,14 @@ def ask(arguments: list[str]) -> int | None:
         helper.close()
 
 
+def runs() -> bool:
+    """Whether there is a helper that takes commands."""
+    there = _connected() if _wanted() else None
+    if there:
+        there.close()
+    return there is not None
+
+
 def start() -> None:
     """Start a helper for the next time, unless there is one, or there will hardly be a next time.
 
@@ -62,8 +70,7 @@ def start() -> None:
     """
     if not _wanted() or os.environ.get("CI") or not sys.executable:
         return
-    if there := _connected():
-        there.close()
+    if runs():
         return
     kept = {k: v for k, v in os.environ.items() if k in _KEPT or k.startswith(("LC_", "PYTHON"))}
     # -P: no module is taken from the working directory, which may be anybody's repository.

@@ -116,7 +116,7 @@ def test_base_without_a_commit_holds_nothing(tmp_path: Path) -> None:
 def test_base_that_others_pushed_out_of_the_cache_is_read_again(make_repo: MakeRepo) -> None:
     repo = make_repo({"a.py": f"{COINED}\n"})
     with Guard(repo.path) as guard:
-        assert guard.holdings([KEY])[KEY].files == 1
+        assert guard.holdings([OTHER]) == {}
         for number in range(TREES_KEPT):
             repo.commit({"a.py": f"{COINED}\n", f"{number}.py": f"{COINED} {number}\n"})
             held(repo, KEY)
@@ -136,8 +136,21 @@ def test_damaged_cache_is_built_anew(make_repo: MakeRepo, statement: str) -> Non
     repo = make_repo({f"{COINED}.py": f"{COINED}\n"})
     whole = Held(files=1, establishing=1, places=1)
     with Guard(repo.path) as guard:
-        assert guard.holdings([KEY]) == {KEY: whole}
+        assert guard.holdings([OTHER]) == {}
         with sqlite3.connect(repo.path / ".git" / "orgguard" / "index.sqlite3") as cache:
             cache.execute(statement)
         cache.close()
         assert guard.holdings([KEY]) == {KEY: whole}
+
+
+def test_what_was_asked_before_is_not_looked_up_again(make_repo: MakeRepo) -> None:
+    repo = make_repo({"a.py": f"{COINED}\n"})
+    with Guard(repo.path) as guard:
+        first = guard.holdings([KEY, OTHER])
+        with sqlite3.connect(repo.path / ".git" / "orgguard" / "index.sqlite3") as cache:
+            cache.execute("DELETE FROM tree")
+        cache.close()
+        assert guard.holdings([OTHER, KEY]) == first
+        with sqlite3.connect(repo.path / ".git" / "orgguard" / "index.sqlite3") as cache:
+            assert cache.execute("SELECT count(*) FROM tree").fetchone() == (0,)
+        cache.close()

@@ -76,7 +76,7 @@ def test_a_helper_holds_nothing_of_who_started_it(repo: Repo, runtime: Path) -> 
         pass_fds=[writing], env={**os.environ, **secret}, capture_output=True,
     )  # fmt: skip
     warmth.until(lambda: warmth.address(runtime))
-    (helper,) = warmth.helpers(runtime)
+    helper = warmth.helpers(runtime)[0]
     assert not secret.keys() & helper.environ().keys()
     assert helper.cwd() == "/"
     os.close(writing)
@@ -176,8 +176,7 @@ def test_a_helper_remembers_nothing(repo: Repo) -> None:
     assert warmth.run(repo.path, "check", COINED).code == 1
     decide(repo, COINED, Answer.GRANT)
     assert warmth.run(repo.path, "check", COINED)[0::3] == (0, "warm")
-    with_name = {"src/x.py": "1\n"}
-    repo.commit(with_name)
+    repo.commit({"src/x.py": "1\n"})
     decide(repo, "Vexomar", Answer.REFUSE)
     assert "refused" in warmth.run(repo.path, "check", "Vexomar").out
 
@@ -229,7 +228,7 @@ def test_a_fork_that_dies_lets_nothing_through(
     repo: Repo, helper: psutil.Process, tmp_path: Path, arguments: list[str], code: int
 ) -> None:
     with _begun(repo, tmp_path, arguments) as process:
-        (fork,) = helper.children()
+        (fork,) = warmth.working(helper)
         fork.kill()
         _, said = process.communicate(timeout=20)
     assert process.returncode == code
@@ -254,7 +253,7 @@ def test_what_was_begun_ends_with_who_asked(
     number: signal.Signals,
 ) -> None:  # fmt: skip
     with _begun(repo, tmp_path, arguments) as process:
-        (fork,) = helper.children()
+        (fork,) = warmth.working(helper)
         process.send_signal(number)
         assert process.wait(timeout=20) == (code if number is signal.SIGINT else -number)
     warmth.until(lambda: _ended(fork.pid))
@@ -273,6 +272,50 @@ def test_a_hook_that_takes_too_long_is_stopped(repo: Repo, tmp_path: Path) -> No
     assert late.code == 2
     assert "no answer in time" in late.err
     warmth.until(lambda: _ended(int((tmp_path / "pid").read_text())))
+
+
+# --- side by side -----------------------------------------------------------------------------
+
+
+def test_a_command_does_not_wait_for_another(
+    repo: Repo, helper: psutil.Process, tmp_path: Path
+) -> None:
+    with _begun(repo, tmp_path, ["check", COINED]) as process:
+        for _ in range(2):
+            assert warmth.run(repo.path, "check", COINED)[0::3] == (1, "warm")
+        assert len(warmth.working(helper)) == 1
+        process.kill()
+
+
+def test_the_fork_that_stands_by_ends_with_the_helper(helper: psutil.Process) -> None:
+    (standing,) = warmth.until(helper.children)
+    helper.kill()
+    warmth.until(lambda: _ended(standing.pid))
+
+
+def test_a_helper_whose_fork_ends_without_a_command_ends(
+    runtime: Path, helper: psutil.Process
+) -> None:
+    (standing,) = warmth.until(helper.children)
+    standing.kill()
+    helper.wait(timeout=20)
+    assert not warmth.address(runtime)
+
+
+def test_a_script_ends_with_the_helpers_code(repo: Repo, helper: psutil.Process) -> None:
+    del helper
+    command = [sys.executable, "-m", "orgguard_mcp", "check"]
+    for name, code in ((COINED, 1), ("example.com", 0)):
+        done = subprocess.run([*command, name], cwd=repo.path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (code, b"")
+        assert name.encode() in done.stdout
+
+
+@pytest.mark.usefixtures("helper")
+@pytest.mark.parametrize(("wanted", "said"), [("1", "one runs"), ("0", "none runs")])
+def test_the_doctor_says_whether_one_runs(repo: Repo, wanted: str, said: str) -> None:
+    told = warmth.run(repo.path, "doctor", ORGGUARD_WARM=wanted)
+    assert said in next(line for line in told.out.splitlines() if line.startswith("helper"))
 
 
 # --- end --------------------------------------------------------------------------------------

@@ -78,6 +78,11 @@ def address(directory: Path) -> Path | None:
     return next((file for file in directory.rglob("*") if file.is_socket()), None)
 
 
+def working(helper: psutil.Process) -> list[psutil.Process]:
+    """The forks of *helper* that run a command; one more always stands by."""
+    return [fork for fork in helper.children() if os.getpgid(fork.pid) == fork.pid]
+
+
 @contextmanager
 def started(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A helper that takes commands."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from orgguard_mcp import warm
 from orgguard_mcp.console import out, say
 from orgguard_mcp.display import plural, visible
 from orgguard_mcp.doctor import doors, trials
@@ -60,6 +61,7 @@ def _facts(guard: Guard) -> Iterator[tuple[str, str]]:
         "a list, and no key here" if protected.unchecked else "a list, with its key"
     )  # fmt: skip
     yield "log", _log(guard)
+    yield "helper", "one runs" if warm.runs() else "none runs: hooks take longer"
 
 
 def _log(guard: Guard) -> str:
