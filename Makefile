@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-clients lint bench fuzz dist clean
+.PHONY: demo test test-clients test-faults lint bench fuzz dist clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
@@ -16,6 +16,10 @@ test: $(READY) lint
 test-clients: $(READY)
 	$(BIN)/python -m tests.clients.clients
 	$(BIN)/pytest tests/clients -m clients
+
+# Hundreds of kills of a database and those who use it: minutes.
+test-faults: $(READY)
+	$(BIN)/pytest tests/test_shared_faults.py -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

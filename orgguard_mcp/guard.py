@@ -46,7 +46,8 @@ from orgguard_mcp.policy import Policy, parse_policy
 from orgguard_mcp.protected import PATH as PROTECTED_PATH
 from orgguard_mcp.protected import Protected, of_base
 from orgguard_mcp.repository import Repository
-from orgguard_mcp.storage.ledger import Ledger
+from orgguard_mcp.storage import opening
+from orgguard_mcp.storage.store import Store
 
 _MAX_SEEN = 10_000  # names that are remembered with their evidence, as long as the base stays
 
@@ -88,7 +89,7 @@ class Guard:
         self, directory: str | Path, base: str | None = None, head: str | None = None, *,
         published: bool = False,
     ) -> None:  # fmt: skip
-        self.repository = Repository(directory)
+        self.repository = Repository(directory, judged=True)
         self._ref = base
         self._head = head
         self._published = published
@@ -161,12 +162,16 @@ class Guard:
             self.ledger.close()
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> Store:
         """The queue and the decisions of this repository. Raises `LedgerError` when another program
         changed the log.
         """
-        ledger = Ledger(self._ledger_path)
-        ledger.verify()
+        ledger = opening.open_store(self._ledger_path, lambda: self.notary.repository)
+        try:
+            ledger.verify()
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -309,7 +314,7 @@ class Guard:
         """Whether anything was ever asked here: checking alone leaves no queue behind."""
         if self.alone:
             return False
-        return "ledger" in self.__dict__ or self._ledger_path.exists()
+        return "ledger" in self.__dict__ or opening.may_exist(self._ledger_path)
 
     # --- ask and decide -----------------------------------------------------------------------
 

@@ -55,12 +55,18 @@ class Notary:
         self._book = GrantBook({}, Rules(Approvers(), ""))
 
     @cached_property
+    def repository(self) -> str:
+        """What this repository goes by, in every clone: in grants, and in a store that is shared.
+        Raises `RepositoryError` where history was cut off.
+        """
+        return self._policy.repository or f"root:{self._repository.first_commit(self._base.tip)}"
+
+    @cached_property
     def _rules(self) -> Rules:
         tip = self._base.tip
         held = self._repository.folder(tip, DIRECTORY)
         merged = frozenset(file.removesuffix(SUFFIX) for file in held if file.endswith(SUFFIX))
-        name = self._policy.repository or f"root:{self._repository.first_commit(tip)}"
-        return Rules(self.approvers, name, withdrawals(held), merged)
+        return Rules(self.approvers, self.repository, withdrawals(held), merged)
 
     def book(self, tree: Mapping[str, bytes], kept: Mapping[str, bytes]) -> GrantBook:
         """The grants of a tree and those that the ledger has beside, each verified once."""

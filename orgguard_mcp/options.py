@@ -171,6 +171,8 @@ def _trusting(commands: _Commands) -> None:
     steps["add"].add_argument(
         "--security-key", action="store_true", help="a key in FIDO hardware, used by touch"
     )
+    text = "Seal a shared store's names with the first of its keys."
+    commands.add("reseal", "store.reseal", text, base=False)
     _protect(commands.add("protect", "protect.key", "Keep a list of names that must never appear."))
     text = "Find a name that is out; say what to do."
     incident = commands.add("incident", "incident.run", text, base=False, reveal=True)

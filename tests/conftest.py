@@ -12,6 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from orgguard_mcp.agents import MARKERS
+from orgguard_mcp.storage.store import Store
+from tests import database
+from tests.ledgers import KEY, InDatabase, InFile, Place, write_keys
 from tests.names import COINED
 from tests.simulator import Repo
 
@@ -83,3 +86,57 @@ def fork(project: Repo, tmp_path: Path) -> Repo:
     project.commit({"theirs.py": "2\n"})
     cloned.git("fetch", "-q")
     return cloned
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[database.Server]:
+    """A PostgreSQL server that this process of the tests shares."""
+    if not database.BINARIES:
+        pytest.skip(database.MISSING)
+    started = database.Server()
+    yield started
+    started.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a ledger is, in every engine: what asks for it is the engines' contract."""
+    if request.param == "sqlite":
+        return InFile(tmp_path / "ledger.sqlite3")
+    return InDatabase(request.getfixturevalue("server").url, str(tmp_path))
+
+
+@pytest.fixture
+def ledger(place: Place) -> Iterator[Store]:
+    """A new ledger of every engine."""
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def url(server: database.Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of the test's own."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    yield server.create(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def here(url: str) -> InDatabase:
+    """A ledger in a database of the test's own."""
+    return InDatabase(url, "a repository")
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """The key that `here` is sealed with."""
+    return write_keys(tmp_path / "store.key", KEY)
+
+
+@pytest.fixture
+def shared(url: str, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of a machine that uses a shared store; its URL."""
+    monkeypatch.setenv("ORGGUARD_STORE", url)
+    monkeypatch.setenv("ORGGUARD_STORE_KEY_FILE", str(key_file))
+    return url

@@ -133,6 +133,7 @@ CLAUSES: dict[str, Clause] = {
             "test_elicitation::test_the_terminals_answer_wins_over_a_form_still_up",
             "test_elicitation::test_a_late_forms_answer_decides_only_the_question_that_it_showed",
             "test_ledger::test_of_many_threads_one_decision_stands_and_all_are_told_which",
+            "test_shared_faults::test_who_decides_learns_who_won_when_another_decided_before_it_could_ask",
         ),
     ),
     "nothing-is-lost": Clause(
@@ -147,6 +148,7 @@ CLAUSES: dict[str, Clause] = {
             "test_elicitation::test_a_form_that_nobody_answers_is_withdrawn_and_the_question_stays",
             "test_review::test_s_leaves_the_question_until_another_place_is_asked_for",
             "test_ledger_crash::test_killed_writers_lose_nothing_that_they_acknowledged",
+            "test_shared_faults::test_nothing_that_was_acknowledged_is_lost_or_doubled_when_things_are_killed",
         ),
     ),
     "undecided-is-never-allow": Clause(
@@ -219,6 +221,8 @@ CLAUSES: dict[str, Clause] = {
             "test_signed_consent::test_a_wrong_passphrase_decides_nothing",
             "test_signed_consent::test_a_yes_counts_from_the_level_that_the_policy_asks_for",
             "test_signed_consent::test_a_refusal_counts_at_every_level",
+            "test_signed_consent::test_what_was_refused_since_is_not_offered_for_a_signature",
+            "test_signed_consent::test_what_is_protected_since_is_not_offered_for_a_signature",
             "test_signed_consent::test_what_waits_for_a_signature_is_not_asked_about_again",
             "test_signed_consent::test_no_form_is_shown_where_it_could_not_say_yes",
             "test_signed_consent::test_decisions_of_a_lower_level_are_signed_in_one_go",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ MODULES = {
 
 LAYERS = [
     {"errors", "warm"},
+    {"gitfaults"},
     {"git", "knowledge", "progress", "console", "advice"},
     {"names"},
     {"lexicon", "detect.stretch"},
@@ -24,7 +26,7 @@ LAYERS = [
     {"detect.decode", "detect.shape", "detect.weights"},
     {"reserved", "protected"},
     {"model"},
-    {"base", "options", "written"},
+    {"base", "options", "written", "fingerprints"},
     {"fileclass", "mentions", "uses", "display", "consent", "repository", "event", "approvers"}
     | {"grants"},
     {"signing", "landmarks"},
@@ -35,7 +37,7 @@ LAYERS = [
     {"change"},
     {"detect.spans", "detect.regions", "detect.grammar", "incident.search"},
     {"detect.locators", "detect.prose"},
-    {"detect.cues"},
+    {"detect.cues", "detect.reading"},
     {"detect.gather"},
     {"detect.features"},
     {"detect.reasons"},
@@ -48,10 +50,13 @@ LAYERS = [
     {"bulk.keys", "bulk.marks"},
     {"bulk.segment"},
     {"workers"},
-    {"storage.chain", "storage.bell"},
+    {"storage.bell", "storage.seal", "storage.pg_session"},
+    {"storage.store", "storage.pg_schema", "storage.pg_bell"},
+    {"storage.chain", "storage.pg_log"},
     {"storage.schema"},
-    {"storage.__init__", "storage.catalogue", "storage.ledger"},
-    {"storage.postings"},
+    {"storage.__init__", "storage.catalogue", "storage.ledger", "storage.pg_ledger"}
+    | {"storage.pg_reseal"},
+    {"storage.postings", "storage.opening"},
     {"build"},
     {"witness"},
     {"index"},
@@ -85,7 +90,7 @@ LAYERS = [
     {"doctor.trials"},
     {"commands.__init__", "commands.check", "commands.queue", "commands.scan", "commands.serve"}
     | {"commands.approver", "commands.grants", "commands.incident", "commands.protect"}
-    | {"commands.doctor", "commands.hook", "commands.init"},
+    | {"commands.doctor", "commands.hook", "commands.init", "commands.store"},
     {"commands.git_hook"},
     {"program"},
     {"hot"},
@@ -103,6 +108,8 @@ OWNERS = {
     "subprocess": {"git", "workers", "signing", "doctor.scratch"},
     "sqlite3": {"storage.postings", "storage.ledger", "storage.schema", "storage.chain"}
     | {"storage.segments", "storage.catalogue"},
+    "psycopg": {"storage.pg_session", "storage.pg_bell"},
+    "cryptography": {"storage.seal"},
     "numpy": {"bulk.text", "bulk.keys", "bulk.marks", "bulk.segment"},
     "psutil": {"agents"},
     "termios": {"console"},
@@ -183,7 +190,10 @@ def test_modules_and_functions_stay_small(module: str) -> None:
         ("import orgguard_mcp.warm", {"re", "enum", "typing", "argparse", "pathlib", "socket"}),
         ("import orgguard_mcp.hot", {"mcp", "git", "pydantic", "psutil", "anyio"}),
         ("import orgguard_mcp.commands.git_hook", {"mcp", "git", "pydantic", "psutil", "anyio"}),
-        ("import orgguard_mcp.guard", {"mcp", "git", "pydantic", "psutil", "anyio"}),
+        (
+            "import orgguard_mcp.guard",
+            {"mcp", "git", "pydantic", "psutil", "anyio", "psycopg", "cryptography"},
+        ),
         ("import orgguard_mcp.review", {"mcp", "git", "pydantic", "anyio"}),
         ("import orgguard_mcp.server", {"orgguard_mcp.guard", "sqlite3", "psutil"}),
     ],
@@ -200,7 +210,8 @@ def test_every_import_is_declared() -> None:
     import tomllib
 
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
-    declared = {d.split(">")[0].lower() for d in project["dependencies"]}
+    needed = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[\[>]", one)[0].lower() for group in needed for one in group}
     used = {name.split(".")[0] for path in MODULES.values() for name in _imports(path)}
     outside = used - set(sys.stdlib_module_names) - {"orgguard_mcp", "mcp_types"}
     assert outside <= declared

@@ -17,9 +17,10 @@ import pytest
 
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Answer, Request
-from orgguard_mcp.storage.ledger import MAX_OPEN, Ledger
+from orgguard_mcp.storage.ledger import Ledger
+from orgguard_mcp.storage.store import MAX_OPEN
+from tests.ledgers import SPAWN, an_ask, answer, ask
 from tests.names import COINED, COINED_TOO, THIRD
-from tests.test_ledger import SPAWN, an_ask, answer, ask
 
 KILLS = 60
 

@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orgguard_mcp.errors import LedgerError
-
-EMPTY = "0" * 64
-"""The head of an empty log."""
+from orgguard_mcp.storage.store import EMPTY
 
 
 class _Kind(NamedTuple):

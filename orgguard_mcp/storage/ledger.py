@@ -22,26 +22,15 @@ from pathlib import Path
 
 from orgguard_mcp import consent
 from orgguard_mcp.errors import LedgerError
-from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request, Scope
+from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
-from orgguard_mcp.storage import schema
+from orgguard_mcp.storage import schema, store
 from orgguard_mcp.storage.bell import Bell, FifoBell, ring
 from orgguard_mcp.storage.chain import Chain, start_anew
+from orgguard_mcp.storage.store import MAX_ASKS, cut
 
 BUSY_SECONDS = 10
 """How long a locked file is waited for."""
-
-MAX_ASKS = 20
-"""Places kept for one question; an agent that asks again for the same place adds none."""
-
-MAX_WORDS = 2000
-"""Characters kept of each text that a client gives with a question."""
-
-MAX_OPEN = 200
-"""Questions that may be open at once, so that no flood of them buries one."""
-
-MAX_OPEN_OF_ONE = 50
-"""Of these, how many one client may have opened."""
 
 _OPEN = """
     NOT EXISTS (SELECT 1 FROM decision WHERE decision.request_id = request.id)
@@ -50,11 +39,7 @@ _OPEN = """
 
 
 class Ledger:
-    """One repository's queue and decisions. Methods may be called from several threads.
-
-    Every method raises `LedgerError` when the file cannot be read or written; then nothing was
-    granted, and what was committed before is still there.
-    """
+    """`store.Store` in one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -131,19 +116,14 @@ class Ledger:
         first place tells.
         """
         same = "ask.pid = ? AND ask.started = ?" if asker.pid else "ask.pid = 0 AND ask.client = ?"
-        who = (asker.pid, asker.started) if asker.pid else (_cut(asker.label),)
+        who = (asker.pid, asker.started) if asker.pid else (cut(asker.label),)
         everybodys, own = self._db.execute(
             f"SELECT count(*), count(CASE WHEN {same} THEN 1 END) FROM request LEFT JOIN ask"
             " ON ask.seq = (SELECT min(seq) FROM ask AS first WHERE first.request_id = request.id)"
             f" WHERE {_OPEN}",
             (*who, now),
         ).fetchone()
-        if everybodys >= MAX_OPEN or own >= MAX_OPEN_OF_ONE:
-            whose = f"{own} of this client" if own >= MAX_OPEN_OF_ONE else f"{everybodys} in all"
-            raise LedgerError(
-                f"nothing was asked: too many questions are open, {whose}",
-                hint="the human can refuse all of one client's at once in `orgguard review`",
-            )
+        store.expect_room(everybodys, own)
 
     def _open(self, name: Name, base: Base, now: float, expires_at: float) -> str:
         request_id = secrets.token_hex(4)
@@ -151,7 +131,7 @@ class Ledger:
             "INSERT INTO request (id, key, surface, base, base_reason, created_at, expires_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                request_id, name.key, _cut(name.surface, MAX_LENGTH), base.commit, base.reason, now,
+                request_id, name.key, cut(name.surface, MAX_LENGTH), base.commit, base.reason, now,
                 expires_at,
             ),
         )  # fmt: skip
@@ -160,7 +140,7 @@ class Ledger:
 
     def _join(self, request_id: str, ask: Ask) -> None:
         texts = (ask.where, ask.excerpt, ask.purpose, ask.asker.label, ask.worktree, ask.branch)
-        words = (request_id, *map(_cut, texts))
+        words = (request_id, *map(cut, texts))
         same = self._db.execute(
             "SELECT seq FROM ask WHERE request_id = ? AND place = ? AND excerpt = ?"
             " AND purpose = ? AND client = ? AND worktree = ? AND branch = ?",
@@ -185,7 +165,7 @@ class Ledger:
         """The request *request_id*; `LedgerError` when there is none."""
         found = self._requests("WHERE id = ?", (request_id,))
         if not found:
-            raise LedgerError("there is no such request", hint="`orgguard pending` lists them")
+            raise store.no_such_request()
         return found[0]
 
     def keys(self) -> frozenset[NameKey]:
@@ -247,7 +227,7 @@ class Ledger:
                 " decided_by, decided_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     decision.request_id, decision.key, decision.answer,
-                    _scope_text(decision.scope), decision.reason, decision.channel,
+                    store.scope_text(decision.scope), decision.reason, decision.channel,
                     decision.decided_by, decision.decided_at,
                 ),
             )  # fmt: skip
@@ -267,7 +247,7 @@ class Ledger:
             return [
                 Decision(
                     request_id=row[0], key=NameKey(row[1]), answer=Answer(row[2]),
-                    scope=_scope(row[3]), reason=row[4], channel=row[5],
+                    scope=store.read_scope(row[3]), reason=row[4], channel=row[5],
                     decided_by=row[6], decided_at=row[7],
                 )
                 for row in self._chain.rows("decision", where, values)
@@ -392,23 +372,6 @@ def _make_private(path: Path) -> None:
             )
         if found.st_mode & 0o077:
             path.chmod(0o600)
-
-
-def _cut(text: str, size: int = MAX_WORDS) -> str:
-    over = len(text) - size
-    return f"{text[:size]}… ({over} characters cut)" if over > 0 else text
-
-
-def _scope_text(scope: Scope) -> str:
-    return json.dumps({"paths": scope.paths, "branch": scope.branch})
-
-
-def _scope(text: str) -> Scope:
-    """The scope that *text* holds; format 1 knew paths only, and wrote a bare list of them."""
-    stored = json.loads(text)
-    if isinstance(stored, list):
-        return Scope(tuple(stored))
-    return Scope(tuple(stored["paths"]), stored["branch"])
 
 
 _MACHINE = ("unable to open", "readonly", "disk I/O")

@@ -12,9 +12,9 @@ import pytest
 from orgguard_mcp.errors import LedgerError, RepositoryError
 from orgguard_mcp.repository import Repository, private
 from orgguard_mcp.storage.ledger import Ledger
+from tests.ledgers import ask
 from tests.names import COINED
 from tests.simulator import Repo
-from tests.test_ledger import ask
 
 NOBODY = 65534
 COMPANIONS = ["", "-wal", "-shm", "-journal"]
