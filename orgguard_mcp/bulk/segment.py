@@ -15,7 +15,7 @@ from orgguard_mcp.tokenise import BLOB_BITS
 
 _NUMBER = np.uint64((1 << BLOB_BITS) - 1)
 _FAN = 1 << FAN_BITS
-_PORTIONS = 16
+_PORTIONS = 64
 """Merging holds only so small a part of all pairs at once."""
 
 
