@@ -7,7 +7,8 @@ of the standing corpus (bench/corpus.py). It is scanned against the tree before 
 peers get the same files: detect-secrets (secrets) and cspell (unknown words), each installed into a
 temporary directory from the registries, cspell only where npm is. All use one process, rounds take
 turns, and what is compared is processor time, since other programs take turns, too. Last comes
-the scan's peak memory for changes of so many MB, of which each has new words to the end.
+the scan's peak memory for changes of so many MB: the same text over and over, as code repeats its
+lines, and in each fiftieth line an identifier that was not there before.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TEXT = (".py", ".md", ".json", ".yaml", ".toml", ".txt")
 _LARGEST = 200 << 10  # bytes: hand-written files are smaller
 _MADE = re.compile(r"(?:lock|\.lock\.\w+|-lock\.\w+|\.svg|\.min\.\w+|\.map|\.po|\.snap)$")
 _WORDS = "table column read write cache queue token file count index block frame page item".split()
+_PARTS = 4  # words of a new identifier in the memory curve: there are 50,000 of them
+_SELDOM = 50  # lines to one with such an identifier
 _PART = 4 << 20  # bytes of one file of the memory curve
 _GIT = {
     "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.com",
@@ -169,14 +172,14 @@ def seconds(command: Sequence[str], directory: Path) -> float:
 # --- memory -------------------------------------------------------------------------------------
 
 
-def peak(megabytes: int) -> float:
-    """The peak memory in MB of a scan of so many MB of comments with a new word in each line."""
+def peak(megabytes: int, lines: Sequence[str]) -> float:
+    """The peak memory in MB of a scan of so many MB of *lines* with new words among them."""
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
         started(directory)
         size = number = 0
         while size < megabytes << 20:
-            text, number = _invented(number, min(_PART, (megabytes << 20) - size))
+            text, number = _grown(lines, number, min(_PART, (megabytes << 20) - size))
             (directory / f"part_{number}.py").write_text(text)
             size += len(text)
         committed(directory)
@@ -190,18 +193,36 @@ def peak(megabytes: int) -> float:
     return int(told.stdout) / 1024
 
 
-def _invented(number: int, size: int) -> tuple[str, int]:
-    """Lines of *size* bytes with words of which none was there before *number*."""
-    lines, length = [], 0
+def _grown(lines: Sequence[str], number: int, size: int) -> tuple[str, int]:
+    """About *size* bytes of *lines*, from the one with that *number* on and round again; each
+    fiftieth has a new identifier. With it comes the next line's number.
+    """
+    text, length = [], 0
     while length < size:
-        word, rest = "", number
-        for _ in range(5):
-            rest, at = divmod(rest, len(_WORDS))
-            word += _WORDS[at]
-        lines.append(f"    # the value of each row is read from {word} and kept in the total\n")
-        length += len(lines[-1])
+        line = lines[number % len(lines)]
+        if number % _SELDOM == 0:
+            line = f"    # the value of each row is read from {_word(number // _SELDOM)} and kept\n"
+        text.append(line)
+        length += len(line)
         number += 1
-    return "".join(lines), number
+    return "".join(text), number
+
+
+def _word(number: int) -> str:
+    """An identifier put together from words, as most new ones are: each *number* has its own."""
+    parts = []
+    for _ in range(_PARTS):
+        number, at = divmod(number, len(_WORDS))
+        parts.append(_WORDS[at])
+    return "_".join(parts)
+
+
+def _lines_of(directory: Path) -> list[str]:
+    """The lines of the text that *directory* adds."""
+    files = filter(Path.is_file, sorted((directory / "added").rglob("*")))
+    return [
+        line + "\n" for file in files for line in file.read_text("utf-8", "replace").split("\n")
+    ]
 
 
 def main() -> int:
@@ -226,6 +247,7 @@ def main() -> int:
         if spelling := cspell(aside):
             tools["cspell"] = spelling
         seconds(scan(directory), directory)  # the base's index
+        lines = _lines_of(directory)
         rounds = [
             {name: seconds(tool(directory), directory) for name, tool in tools.items()}
             for _ in range(options.rounds)
@@ -237,7 +259,7 @@ def main() -> int:
             f"{name:<15} {size / spent:6.2f} MB/s   {spent:6.1f} s for {size:.1f} MB   {ratio:.2f}"
         )
     for megabytes in filter(None, options.memory.split(",")):
-        print(f"peak memory     {peak(int(megabytes)):6.0f} MB   for {megabytes} MB of diff")
+        print(f"peak memory     {peak(int(megabytes), lines):6.0f} MB   for {megabytes} MB of diff")
     return 0
 
 

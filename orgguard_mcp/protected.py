@@ -159,6 +159,8 @@ def load(content: bytes, key: Key | None) -> Protected:
 
     Raises `OrgGuardError` when it is damaged, of another version, or made with another key.
     """
+    if key and (whole := _as_sealed(content, key)):
+        return _checked(whole, key)
     text = content.decode("latin-1")
     form = _LIST.fullmatch(text)
     if not form:
@@ -175,7 +177,22 @@ def load(content: bytes, key: Key | None) -> Protected:
         )
     if form["seal"] != key.line(_SEAL + form["prints"]):
         raise _unusable_list("its lines are not those that were written")
-    data = bytes.fromhex(form["prints"])
+    return _checked(form["prints"], key)
+
+
+def _as_sealed(content: bytes, key: Key) -> str:
+    """The fingerprints of *content* if *key* sealed them, for what it sealed is well formed; else
+    nothing.
+    """
+    text = content.decode("latin-1")
+    head = f"{_VERSION}\ncanary {key.line(_CANARY)}\n"
+    prints, found, seal = text.removeprefix(head).rpartition("seal ")
+    whole = found and text.startswith(head) and seal == f"{key.line(_SEAL + prints)}\n"
+    return prints if whole else ""
+
+
+def _checked(prints: str, key: Key) -> Protected:
+    data = bytes.fromhex(prints)
     return Protected(key, _prints(data), frozenset(_hints(data)), listed=True)
 
 

@@ -7,20 +7,21 @@ reserved markers and what humans decided. What the guard does not allow is a fin
 
 from __future__ import annotations
 
-import hashlib
-import re
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from orgguard_mcp import names
 from orgguard_mcp.change import Change, Sources, read_change
-from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals, worth_reading
+from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals
 from orgguard_mcp.detect.gather import Candidate, gather
 from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, likely, weigh
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import InvalidNameError
+from orgguard_mcp.fingerprints import fingerprinted, written
 from orgguard_mcp.grants import DIRECTORY as GRANTS
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.lines import surface_of
@@ -47,6 +48,9 @@ from orgguard_mcp.written import without_ours
 MAX_DECODED = 100_000
 """Encoded stretches read in one change; more of them are no text that somebody wrote."""
 
+_MANY_LINES = 1 << 14  # lines remembered, of up to so many characters
+_SHORT_LINE = 200
+
 Progress = Callable[[int], None]
 """Hears how many files, messages and the like were read."""
 
@@ -72,7 +76,8 @@ def scan(
     """
     change = read_change(guard.repository, guard.base, sources)
     guard.consider(change.branch, change.folder(GRANTS))
-    judged = judge(guard, change, level, progress)
+    with _without_collection():
+        judged = judge(guard, change, level, progress)
     lack, fails = _lack_of_key(guard, change.forked)
     return Report(
         base=guard.base,
@@ -88,6 +93,18 @@ def scan(
         ),
         unchecked=lack if fails else "",
     )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Do not look for cycles meanwhile: a scan keeps many objects, and makes no cycles of them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def judge(
@@ -109,7 +126,7 @@ def judge(
     judged = _judged(guard, weighed, floor, told, reading)
     findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
     return Judged(
-        findings=tuple(_fingerprinted(findings)),
+        findings=tuple(fingerprinted(findings)),
         verdicts=tuple(verdict for _, verdict in judged),
         suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
         note=thinning.note,
@@ -178,6 +195,8 @@ class _Reading:
     progress: Progress | None
     spared: frozenset[str] = frozenset()
     decoded: dict[tuple[str, int, str], Location] = field(default_factory=dict)
+    plain: set[str] = field(default_factory=set)
+    """Lines of which nothing is encoded."""
 
     def artifacts(self, artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
         for count, artifact in enumerate(artifacts, 1):
@@ -191,12 +210,7 @@ class _Reading:
 
     def _said(self, artifact: Artifact) -> Iterator[tuple[int, str]]:
         texts = dict(artifact.lines)
-        found: Iterable[tuple[int, Decoded]] = (
-            (number, one)
-            for number, line in artifact.lines
-            if worth_reading(line)
-            for one in decodings(line)
-        )
+        found = self._decodings(artifact.lines)
         joined = joined_literals(artifact.lines) if artifact.surface.in_file else ()
         for number, one in (*found, *joined):
             place = artifact.path, number, one.text
@@ -206,6 +220,18 @@ class _Reading:
                     texts[number],
                 )  # fmt: skip
                 yield number, one.text
+
+    def _decodings(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Decoded]]:
+        for number, line in lines:
+            if line in self.plain:
+                continue
+            said = None
+            for said in decodings(line):
+                yield number, said
+            if not said and len(line) <= _SHORT_LINE:
+                if len(self.plain) > _MANY_LINES:
+                    self.plain.clear()
+                self.plain.add(line)
 
     def written(self, location: Location) -> Location:
         """*location* as it stands in the change, if it lies in what was decoded."""
@@ -327,9 +353,9 @@ def _with_protected(
     kept = [one for one in findings if one.verdict.basis is not Basis.PROTECTED]
     found = [(f.verdict, f.locations) for f in findings if f.verdict.basis is Basis.PROTECTED]
     for key, places in sweep.found.items():
-        name = Name(_written(next(iter(places))), key)
-        written = tuple(map(reading.written, places))
-        verdict, left = _narrowed(guard, guard.judge(name), written)
+        name = Name(written(next(iter(places))), key)
+        spots = tuple(map(reading.written, places))
+        verdict, left = _narrowed(guard, guard.judge(name), spots)
         if verdict.effect is not Effect.ALLOW:
             found.append((verdict, left))
     by_key: dict[str, Finding] = {}
@@ -368,80 +394,3 @@ def _overlap(one: Location, other: Location) -> bool:
     same_line = (one.path, one.line, one.text) == (other.path, other.line, other.text)
     apart = one.column + one.length <= other.column or other.column + other.length <= one.column
     return same_surface and same_line and not apart
-
-
-# --- fingerprints -----------------------------------------------------------------------------
-
-
-def _fingerprinted(findings: list[Finding]) -> Iterator[Finding]:
-    """*findings* with an identity that outlives moved lines and tells nothing of the name.
-
-    It is made of the places with every found name taken out, never of the name: whoever has a list
-    of names could look up a hash of it.
-    """
-    extents = _extents(findings)
-    written = {_written(at) for one in findings for at in one.locations}
-    found = re.compile(any_of(written), re.IGNORECASE)
-    bare: dict[_Line, str] = {}
-    seen: dict[str, int] = {}
-    for finding in findings:
-        for at in finding.locations:
-            if (line := (at.surface, at.path, at.text)) not in bare:
-                bare[line] = _bare(line, extents[line], found)
-        places = sorted({bare[at.surface, at.path, at.text] for at in finding.locations})
-        digest = hashlib.sha256("\n".join(places).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        count = seen[digest] = seen.get(digest, 0) + 1
-        yield replace(finding, fingerprint=digest if count == 1 else f"{digest}-{count}")
-
-
-def _written(location: Location) -> str:
-    start = location.column - 1
-    return location.text[start : start + location.length]
-
-
-_Line = tuple[Surface, str, str]
-
-
-def _extents(findings: Iterable[Finding]) -> dict[_Line, list[tuple[int, int]]]:
-    found: dict[_Line, list[tuple[int, int]]] = {}
-    for finding in findings:
-        for at in finding.locations:
-            place = (at.surface, at.path, at.text)
-            found.setdefault(place, []).append((at.column - 1, at.column - 1 + at.length))
-    return found
-
-
-def any_of(texts: Iterable[str]) -> str:
-    """A pattern of the longest of *texts* that stands somewhere, in either case; as a tree, since
-    the time for a list grows with its length.
-    """
-    heads: dict[str, list[str]] = {}
-    for text in set(map(_lower, filter(None, texts))):
-        heads.setdefault(text[0], []).append(text)
-    branches = []
-    for group in heads.values():
-        stem = _common(min(group), max(group))
-        rests = [text[len(stem) :] for text in group if text != stem]
-        optional = "?" if rests and stem in group else ""
-        branches.append(re.escape(stem) + (any_of(rests) + optional if rests else ""))
-    return f"(?:{'|'.join(branches)})" if branches else "(?!)"
-
-
-def _common(low: str, high: str) -> str:
-    """What both begin with."""
-    return low[: next((at for at in range(len(low)) if low[at] != high[at : at + 1]), len(low))]
-
-
-def _lower(text: str) -> str:
-    """*text* in lower case, unless that moves its letters."""
-    return text.lower() if len(text.lower()) == len(text) else text
-
-
-def _bare(line: _Line, extents: Iterable[tuple[int, int]], found: re.Pattern[str]) -> str:
-    """A place without names: its surface, and its line with every found name cut out. Its path is
-    left out: a folder may be named after the organisation, too.
-    """
-    surface, _, text = line
-    for start, end in sorted(extents, reverse=True):
-        text = text[:start] + "\0" + text[end:]
-    return f"{surface.value}\0{found.sub(chr(0), text).strip()}"

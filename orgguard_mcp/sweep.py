@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from orgguard_mcp.lexicon import is_ordinary
@@ -20,6 +21,7 @@ MAX_PLACES: Final = 1_000
 """Places kept of one name."""
 
 _ENOUGH: Final = 1 << 18  # runs of letters remembered
+_WORDS: Final = 1 << 15  # words remembered
 _JOINT: Final = re.compile(r"[ \t]{1,2}|[-_.:/'`]{0,2}")
 _SIGN: Final = re.compile(r"\s?(?:&|\+)\s*")
 _STEM: Final = 4  # letters that a glued legal form leaves
@@ -40,6 +42,7 @@ class Sweep:
     def __init__(self, protected: Protected) -> None:
         self.found: dict[NameKey, dict[Location, None]] = {}
         self._protected = protected
+        self._known = lru_cache(maxsize=_WORDS)(self._is_known)  # runs share their words
         self._dull: set[str] = set()
         self._live: set[str] = set()
 
@@ -68,7 +71,10 @@ class Sweep:
         return False
 
     def _knows(self, words: Iterable[str]) -> bool:
-        return any(map(self._protected.knows, _unglued(words)))
+        return any(map(self._known, words))
+
+    def _is_known(self, word: str) -> bool:
+        return any(map(self._protected.knows, _unglued((word,))))
 
     def _locate(self, artifact: Artifact) -> None:
         for number, line in artifact.lines:
@@ -126,6 +132,7 @@ def _unglued(keys: Iterable[str]) -> Iterator[str]:
     """*keys*, and what is left of them without a legal form written onto them (`acmecorp`)."""
     for key in keys:
         yield key
-        for suffix in GLUED_SUFFIXES:
-            if key.endswith(suffix) and len(key) - len(suffix) >= _STEM:
-                yield key.removesuffix(suffix)
+        if key.endswith(GLUED_SUFFIXES):
+            for suffix in GLUED_SUFFIXES:
+                if key.endswith(suffix) and len(key) - len(suffix) >= _STEM:
+                    yield key.removesuffix(suffix)

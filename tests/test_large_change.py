@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orgguard_mcp import knowledge, scan
+from orgguard_mcp import knowledge
 from orgguard_mcp.detect import gather, shape
+from orgguard_mcp.fingerprints import any_of
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.knowledge import Kind
 from orgguard_mcp.lines import surface_of
@@ -91,8 +92,8 @@ def test_of_names_that_begin_alike_the_longest_is_cut_out(tmp_path: Path) -> Non
     )
     for finding in _judged(tmp_path, text).findings:
         assert finding.fingerprint
-    pattern = re.compile(scan.any_of([COINED, longer, COINED_TOO]), re.IGNORECASE)
+    pattern = re.compile(any_of([COINED, longer, COINED_TOO]), re.IGNORECASE)
     assert (
         pattern.sub("-", f"{longer} {longer.upper()} {COINED.lower()}x {COINED_TOO}") == "- - -x -"
     )
-    assert not re.search(scan.any_of([]), COINED)
+    assert not re.search(any_of([]), COINED)

@@ -11,6 +11,7 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -63,7 +64,9 @@ def blobs(line: str) -> Iterator[Blob]:
     """Every stretch of *line* that is text in base64, hex or character codes."""
     if _has_run(line):
         for run in _RUN.finditer(line):
-            yield from _from_run(run[0], run.start())
+            found = _remembered(run[0]) if len(run[0]) <= _SHORT else _from_run(run[0], 0)
+            for blob in found:
+                yield blob._replace(start=run.start() + blob.start, end=run.start() + blob.end)
     if _has_list(line):
         yield from _from_lists(line)
 
@@ -77,6 +80,7 @@ _RUN = re.compile(
 )
 _SEGMENT = re.compile(r"[A-Za-z0-9+]{11,}={0,2}")
 _HEX = re.compile(r"(?:0[xX])?((?:[0-9A-Fa-f]{2}){6,})")
+_SHORT = 80  # characters of a run of which it is remembered what it says: paths repeat
 _DIGITS = 20  # a number of so many digits is an identifier or a time
 _URL_SAFE = str.maketrans("-_", "+/")
 _SEPARATOR = re.compile("[/_-]")
@@ -87,6 +91,11 @@ _CARRIER = 8  # bytes of text that is encoded in turn
 _START = re.compile("[I-Za-ew-z0-8]")
 """How base64 of text begins: its first byte is no control character and none from the middle of a
 character. Many identifiers are out by this."""
+
+
+@lru_cache(maxsize=1 << 13)
+def _remembered(run: str) -> tuple[Blob, ...]:
+    return tuple(_from_run(run, 0))
 
 
 def _from_run(run: str, at: int) -> Iterator[Blob]:

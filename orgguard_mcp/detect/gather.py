@@ -7,16 +7,15 @@ a time, and a candidate keeps so many of its places and counts the others.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from orgguard_mcp.detect import grammar, locators, prose, shape, spans
+from orgguard_mcp.detect import grammar, shape, spans
 from orgguard_mcp.detect.cues import cues
-from orgguard_mcp.detect.regions import Reader, Region, syntax_of
+from orgguard_mcp.detect.reading import Found, Reading
 from orgguard_mcp.detect.spans import Form, Part, Span
 from orgguard_mcp.fileclass import PROVIDER_DIRS
 from orgguard_mcp.model import Artifact, Held, Location, Surface
@@ -57,20 +56,10 @@ class Candidate:
         return count <= MAX_SIGHTINGS
 
 
-_PROSE = frozenset(
-    {Surface.DOCS, Surface.COMMENT, Surface.COMMIT_MESSAGE, Surface.PR_BODY, Surface.PR_TITLE}
-)
-_REFS = frozenset({Surface.PATH, Surface.BRANCH, Surface.TAG})
 _WHOLE = frozenset(
     {Form.PHRASE, Form.SCRIPT, Form.HOST, Form.EMAIL, Form.SCOPE, Form.OWNER, Form.HANDLE}
 )
 """Forms whose words belong together."""
-
-_SENTENCE: Final = re.compile(r"\s*\w[\w'-]*[,.:]?(?:\s+[(\"'`]?\w[\w'-]*[\"'`)]?[,.:;?!]?){5,}\s*")
-"""Words with nothing but spaces and stops between them: text, of which a hunk lacks the start."""
-
-_DRAWN: Final = re.compile(r"(?:^|/)\.changeset/[a-z]+-[a-z]+-[a-z]+\.md$")
-"""Files that a release tool names by three words drawn by lot."""
 
 TRADE_WORDS: Final = frozenset(
     "cache queue retry token session worker handler schema client server login export import format"
@@ -80,22 +69,10 @@ TRADE_WORDS: Final = frozenset(
 
 _FEW: Final = len(TRADE_WORDS) // 4  # with fewer of them a base is too young to lack a term
 
-_CHUNK: Final = 20_000  # spans about which the base is asked at once
+_CHUNK: Final = 4_000  # spans about which the base is asked at once
 _MANY: Final = 1 << 17  # words or spans remembered
-_MAX_LINE: Final = 20_000  # characters; what reads files hands on longer lines in pieces
 _MAX_WORDS: Final = 6
 _SHORT_CORE: Final = 3  # letters: so few are a name only with the word beside them
-
-
-class _Found(NamedTuple):
-    """A span that may be a name, with what is needed to say more of it."""
-
-    span: Span
-    surface: Surface
-    path: str
-    number: int
-    line: str
-    region: str
 
 
 MAX_CANDIDATES: Final = 50_000
@@ -115,8 +92,8 @@ def gather(
     held: dict[str, bool] = {}
     cores: dict[tuple[Form, str], tuple[tuple[str, ...], ...]] = {}
     room = MAX_CANDIDATES
-    dull = set(shape.AFFIXES)  # identifiers that show nothing
-    stream = (one for artifact in artifacts for one in _spans(artifact, dull))
+    reading = Reading()
+    stream = reading.spans(artifacts)
     while chunk := list(islice(stream, _CHUNK)):
         asked = {w for one in chunk for w in one.span.words if w not in held} | TRADE_WORDS
         answer = holdings(asked)
@@ -128,29 +105,27 @@ def gather(
             form, text = one.span[:2]
             shown = cores.get((form, text))
             if shown is None:
-                shown = cores[form, text] = tuple(_cores(one.span, held))
+                shown = cores[form, text] = tuple(filter(_tells, _cores(one.span, held)))
                 if not shown and form is Form.IDENTIFIER:
-                    dull.add(text)
+                    reading.dulled(text)
             if shown:
                 _note(one, shown, found)
         if thin and len(found) > room:
             found = {candidate.key: candidate for candidate in thin([*found.values()])}
             room = max(MAX_CANDIDATES, 2 * len(found))
-        _forget((held, cores), dull)
+        for table in (held, cores):
+            if len(table) > _MANY:
+                table.clear()
     return list(found.values())
 
 
-def _forget(tables: Iterable[dict[Any, Any]], dull: set[str]) -> None:
-    """Empty what was remembered to save time once it is long."""
-    for table in tables:
-        if len(table) > _MANY:
-            table.clear()
-    if len(dull) > _MANY:
-        dull.clear()
-        dull |= shape.AFFIXES
+def _tells(core: tuple[str, ...]) -> bool:
+    """Whether *core* is more than a letter or a number."""
+    key = "".join(core)
+    return len(key) > 1 and not key.isdigit()
 
 
-def _named_by_the_trade(one: _Found) -> bool:
+def _named_by_the_trade(one: Found) -> bool:
     """Whether *one* is of a path that terms of the trade name. That a young base lacks them says
     nothing, but in a folder of providers.
     """
@@ -161,13 +136,11 @@ def _named_by_the_trade(one: _Found) -> bool:
     )
 
 
-def _note(one: _Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candidate]) -> None:
+def _note(one: Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candidate]) -> None:
     """Add what *one* shows to the candidates."""
     sighting = None
     for core in cores:
         key = "".join(core)
-        if len(key) < 2 or key.isdigit():
-            continue
         candidate = found.get(key)
         if candidate is None:
             candidate = Candidate(core)
@@ -181,76 +154,16 @@ def _note(one: _Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candid
         found[key] = candidate
 
 
-def _sighting(one: _Found) -> Sighting:
+def _sighting(one: Found) -> Sighting:
     span = one.span
     extent = span.end - span.start
     where = Location(one.surface, one.path, one.number, span.start + 1, extent, one.line)
-    return Sighting(span, where, frozenset(cues(span, one.line, one.surface, one.region)))
+    return Sighting(span, where, _cues(span, one.line, one.surface, one.region))
 
 
-# --- reading -------------------------------------------------------------------------------
-
-
-def _spans(artifact: Artifact, dull: AbstractSet[str]) -> Iterator[_Found]:
-    """Every span of *artifact* that may be a name; of identifiers those that are not *dull*."""
-    if artifact.surface is Surface.PATH and _DRAWN.search(artifact.path):
-        return
-    reader = Reader(syntax_of(artifact.path)) if artifact.surface.in_file else None
-    last = 0
-    for number, text in artifact.lines:
-        if reader and number != last + 1:
-            reader.forget()
-        last = number
-        for at in range(0, len(text), _MAX_LINE):
-            line = text[at : at + _MAX_LINE]
-            for surface, span, region in _of_line(line, artifact.surface, reader, dull):
-                if span.words:
-                    yield _Found(span, surface, artifact.path, number, line, region)
-
-
-def _of_line(
-    line: str, surface: Surface, reader: Reader | None, dull: AbstractSet[str]
-) -> Iterator[tuple[Surface, Span, str]]:
-    """The spans of *line*, each with its surface and the text of the stretch that holds it."""
-    regions = [Region(surface, 0, len(line))]
-    if surface in {Surface.CODE, Surface.DATA} and reader:
-        regions = list(reader.regions(line))
-    for span in locators.locators(line):
-        yield _surface_at(span.start, regions, surface), span, line
-    if not line.isascii():
-        for span in prose.scripts(line):
-            yield _surface_at(span.start, regions, surface), span, line
-    rest = locators.blank(line)
-    for region in regions:
-        text = rest[region.start : region.end]
-        if not text or text.isspace():
-            continue
-        written = surface in _REFS or not _is_prose(region, text)
-        read = prose.identifiers if written else prose.prose
-        found = _surface_of(region, surface)
-        for span in read(text, region.start, rest, dull):
-            yield found, span, text
-
-
-def _is_prose(region: Region, text: str) -> bool:
-    if region.surface in _PROSE:
-        return True
-    if region.surface is Surface.CODE:
-        return _SENTENCE.fullmatch(text) is not None
-    return " " in text.strip()
-
-
-def _surface_at(offset: int, regions: list[Region], surface: Surface) -> Surface:
-    for region in regions:
-        if region.start <= offset < region.end:
-            return _surface_of(region, surface)
-    return surface
-
-
-def _surface_of(region: Region, surface: Surface) -> Surface:
-    """Of data, only comments are told apart."""
-    inner = region.surface in {Surface.CODE, Surface.STRING}
-    return Surface.DATA if surface is Surface.DATA and inner else region.surface
+@lru_cache(maxsize=1 << 12)
+def _cues(span: Span, line: str, surface: Surface, region: str) -> frozenset[str]:
+    return frozenset(cues(span, line, surface, region))
 
 
 # --- cores ---------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from orgguard_mcp.detect.stretch import Decoded, one_line
 MAX_JOINED = 1 << 16
 """How long the lines of one literal are together, in characters; a longer one is read in parts."""
 
+_SHORT = 200  # characters of a text of which it is remembered what it says, for lines repeat
 _NEAR = 200  # between a call that joins and its arguments, in characters
 _REACH = 1 << 13  # how far one string reaches from a joint; its other quote is looked for in it
 
@@ -46,7 +48,7 @@ def joined(lines: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str, Decoded
     written there.
     """
     for block in _blocks(lines):
-        for found in _joined(block.text):
+        for found in _joined_in(block.text):
             number, moved = block.place(found)
             yield number, block.text[found.start : found.end], moved
 
@@ -119,6 +121,15 @@ def _block(numbers: list[int], texts: list[str]) -> _Block:
 
 
 # --- joints ----------------------------------------------------------------------------------
+
+
+def _joined_in(text: str) -> Iterable[Decoded]:
+    return _remembered(text) if len(text) <= _SHORT else _joined(text)
+
+
+@lru_cache(maxsize=1 << 13)
+def _remembered(text: str) -> tuple[Decoded, ...]:
+    return tuple(_joined(text))
 
 
 def _joined(text: str) -> Iterator[Decoded]:

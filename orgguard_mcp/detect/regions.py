@@ -72,10 +72,15 @@ class Reader:
         self._syntax = syntax
         self._signs = _signs(syntax)
         self._closing = ""
+        self._openings = [opening for opening, _ in syntax.block]
 
     def forget(self) -> None:
         """The next line does not follow the last: nothing is known to be open."""
         self._closing = ""
+
+    def stands_alone(self, line: str) -> bool:
+        """Whether *line*, the next one, neither goes on with a comment nor may open one."""
+        return not self._closing and not any(opening in line for opening in self._openings)
 
     def regions(self, line: str) -> Iterator[Region]:
         """The stretches of *line*, in order; white space may belong to none."""
