@@ -206,7 +206,8 @@ def test_any_bytes_are_a_policy_that_can_be_used_or_a_policy_error(text: bytes) 
         policy = parse_policy(text)
     except PolicyError:
         return
-    assert Classifier(lambda paths: [""] * len(paths), policy.classes).classify("src/a.py") in FileClass
+    classifier = Classifier(lambda paths: [""] * len(paths), policy.classes)
+    assert classifier.classify("src/a.py") in FileClass
     assert 0 <= policy.hold_seconds <= 600
     assert policy.lapse_hours > 0
     assert policy.level in Level
