@@ -96,9 +96,9 @@ class Guard:
         self.alone = False
         self.branch = ""
         self._of_change: Mapping[str, bytes] | None = None
-        self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
         self._preparing = threading.Lock()
         try:
+            self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
             self._view = self._look()
         except BaseException:
             self.repository.close()

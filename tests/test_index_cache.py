@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -150,6 +151,34 @@ def test_killed_build_goes_on_where_it_stopped(make_repo: MakeRepo) -> None:
     basis, evidence, counts = check(repo, COINED)
     assert counts[-1] == (501 - kept, 501 - kept)
     assert (basis, evidence) == (Basis.ESTABLISHED, ["z.py:1"])
+
+
+def _build_on_a_full_disk(directory: Path, bytes_left: int, results: object) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing more than that is an error
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, bytes_left))
+    build.WORTH_BYTES = 1
+    try:
+        with Guard(directory) as guard:
+            said = guard.check(COINED).effect.value
+    except OrgGuardError as error:
+        said = f"{error.exit_code} {error.hint}"
+    results.put(said)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("bytes_left", [100, 5_000, 30_000])
+def test_full_disk_is_an_error_that_says_so_and_later_mended(
+    make_repo: MakeRepo, bytes_left: int
+) -> None:
+    text = "\n".join(f"word{n} other{n * n}" for n in range(4000))
+    repo = make_repo({"a.py": text, "b.py": f"{COINED}\n"})
+    results = SPAWN.Queue()
+    builder = SPAWN.Process(target=_build_on_a_full_disk, args=(repo.path, bytes_left, results))
+    builder.start()
+    said = results.get(timeout=60)
+    builder.join()
+    assert said.startswith("3 free disk space")
+    assert check(repo, COINED)[:2] == (Basis.ESTABLISHED, ["b.py:1"])
+    assert not list(cache_of(repo).parent.glob("*.new"))
 
 
 def test_base_that_others_pushed_out_of_the_cache_is_read_again(make_repo: MakeRepo) -> None:

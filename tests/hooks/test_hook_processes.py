@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from orgguard_mcp.errors import RepositoryError
+from orgguard_mcp.guard import Guard
 from orgguard_mcp.repository import Repository
 from tests.hooks.hooked import Answered, claude, guarded
 from tests.names import COINED
@@ -64,11 +65,15 @@ def test_what_is_not_judged_starts_none(repo: Repo, started: Started, tmp_path: 
 
 
 def test_questions_that_were_begun_for_nothing_leave_no_process(repo: Repo, tmp_path: Path) -> None:
+    before = psutil.Process().children()
     with Repository(repo.path, judged=True):
-        assert psutil.Process().children()
+        assert len(psutil.Process().children()) > len(before)
     with pytest.raises(RepositoryError, match="not a git repository"):
         Repository(tmp_path, judged=True)
-    assert psutil.Process().children() == []
+    (repo.path / ".git" / "orgguard").write_text("in the way")
+    with pytest.raises(RepositoryError, match="own directory"):
+        Guard(repo.path)
+    assert psutil.Process().children() == before
 
 
 def test_a_repository_without_git_cannot_be_judged(
