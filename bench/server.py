@@ -331,16 +331,13 @@ def ask(wire: Wire, name: str) -> int:
 
 def request_of(directory: Path, name: str) -> str:
     """The id of the question about *name*."""
+    from orgguard_mcp.guard import Guard
     from orgguard_mcp.names import parse
-    from orgguard_mcp.storage.ledger import Ledger
 
-    ledger = Ledger(directory / ".git/orgguard/ledger.sqlite3")
-    try:
-        request = ledger.open_request(parse(name).key)
+    with Guard(directory) as guard:
+        request = guard.ledger.open_request(parse(name).key)
         assert request
         return request.id
-    finally:
-        ledger.close()
 
 
 def idle(directory: Path, seconds: float) -> None:
