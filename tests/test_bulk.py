@@ -33,6 +33,7 @@ LINES = (
     "x" * 90 + " " + "aB1" * 9 + " QWxhZGRpbjpvcGVuIHNlc2FtZQQWxhZGRpbg",
     "\t\tif (a && b) || c + 'd' - \"E\" * 3.14e10;",
     f"@{COINED.lower()}-ai/sdk read-only x-{COINED} {COINED}-Cloud-9 a-b-c-d-e-f-g--h 4-you",
+    f"\n@{COINED.lower()}/block\n@target/1",
     "y = 1 " * 400,
     "we sell to many stores, Target among them, and others, Block too",
     "",

@@ -59,6 +59,7 @@ def _joined(batch: Batch, lines: Numbers) -> tuple[str, list[int], list[int]]:
     """Those *lines* as one text, where each begins in it, and the blob that it is of."""
     first, ends = batch.newlines[lines - 1] + 1, batch.newlines[lines]
     text, starts = batch.written(first, ends - first, _BETWEEN)
+    text, starts = _BETWEEN + text, starts + len(_BETWEEN)  # the first has a line before it, too
     pieces = np.searchsorted(batch.piece_ends, first, side="right")
     if not text.isascii():  # offsets in the text are those of characters
         continues = (np.frombuffer(text, np.uint8) & 0xC0) == 0x80
