@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orgguard_mcp import mentions, tokenise
@@ -59,6 +59,9 @@ def test_hash_of_a_key_is_that_of_its_parts_joined() -> None:
     assert found == {key_hash(key) for key in keys}
 
 
+@example(["1+", "Delta Inc. and others"])  # a link reaches over no line, let alone a blob
+@example([f"{COINED}\n&1"])
+@example([f"{COINED}\n@1/1"])
 @given(st.lists(TEXTS, max_size=4))
 def test_every_key_and_use_of_one_by_one_is_found_at_once(texts: list[str]) -> None:
     blobs = [text.encode() for text in texts]

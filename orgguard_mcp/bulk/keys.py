@@ -119,7 +119,9 @@ def _joints(batch: Batch) -> Flags:
         capital[apostrophes + 1] |= capital[apostrophes]
     spaced = (sign == _SPACE) & (gaps > 1)
     sign = np.where(spaced, raw[runs.ends[near] + 1], sign)
-    links = near[(sign == _AMPERSAND) | (sign == _PLUS)]
+    last = raw[runs.starts[near + 1] - 1]
+    within = (last == sign) | (last == _SPACE)  # not a line feed
+    links = near[within & ((sign == _AMPERSAND) | (sign == _PLUS))]
     joined[links[runs.capital[links] & runs.capital[links + 1]]] = True
     _join_phrases(batch, capital, joined)
     return joined
