@@ -61,6 +61,7 @@ def test_hash_of_a_key_is_that_of_its_parts_joined() -> None:
 
 @example(["1+", "Delta Inc. and others"])  # a link reaches over no line, let alone a blob
 @example([f"{COINED}\n&1"])
+@example(["://1.BB", "://-.BB"])
 @example([f"{COINED}\n@1/1"])
 @given(st.lists(TEXTS, max_size=4))
 def test_every_key_and_use_of_one_by_one_is_found_at_once(texts: list[str]) -> None:

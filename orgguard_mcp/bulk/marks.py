@@ -27,7 +27,7 @@ from orgguard_mcp.uses import (
     named,
 )
 
-_AT, _UNDERSCORE, _DOT, _COMMA = b"@_.,"
+_AT, _UNDERSCORE, _DOT, _COMMA, _COLON, _SLASH = b"@_.,:/"
 _DEFINED, _LEGAL = heads_of(" ".join(DEFINED)), heads_of(LEGAL_WORDS)
 _CREDENTIAL, _TLDS = heads_of(CREDENTIAL_WORDS), heads_of(TLDS.replace("|", " "))
 _HOST, _PLC = heads_of("com ai co org"), heads_of("plc")
@@ -119,10 +119,7 @@ def _hosts(batch: Batch) -> Iterator[Numbers]:
     """Where hosts, mail addresses and scopes may be."""
     runs, raw = batch.runs, batch.raw
     yield np.flatnonzero(raw == _AT)
-    address = np.flatnonzero(runs.gaps > 2) + 1
-    for back, byte in enumerate(b"//:", 1):
-        address = address[raw[runs.starts[address] - back] == byte]
-    yield runs.starts[address]
+    yield np.flatnonzero((raw[:-2] == _COLON) & (raw[1:-1] == _SLASH) & (raw[2:] == _SLASH))
     top = np.flatnonzero(runs.sizes < 5)
     top = top[raw[runs.starts[top] - 1] == _DOT]
     top = top[among(_TLDS, runs.heads[top])]
