@@ -103,7 +103,7 @@ def _entries(batch: Batch) -> _Entries:
 
 def _joints(batch: Batch) -> Flags:
     """For each run, whether it and the next may be of one name: two capitalised words (or several,
-    with small ones between them), words with an apostrophe, or with & or + between them.
+    with small ones between them), words with an apostrophe, a hyphen, & or + between them.
     """
     runs, raw = batch.runs, batch.raw
     joined = np.zeros(len(runs), bool)

@@ -22,6 +22,16 @@ class Moment(StrEnum):
     END = "end"
 
 
+CLAUDE_EVENTS = {
+    "PreToolUse": Moment.BEFORE,
+    "PostToolUse": Moment.AFTER,
+    "PostToolUseFailure": Moment.AFTER,
+    "Stop": Moment.END,
+    "SubagentStop": Moment.END,
+}
+"""Claude Code's events, which other agents have taken over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One step of an agent.

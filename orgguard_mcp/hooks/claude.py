@@ -7,14 +7,10 @@ from __future__ import annotations
 from functools import partial
 
 from orgguard_mcp.hooks import payload
-from orgguard_mcp.hooks.action import Moment, plain
+from orgguard_mcp.hooks.action import CLAUDE_EVENTS, Moment, plain
 
 MOMENTS = {
-    "PreToolUse": Moment.BEFORE,
-    "PostToolUse": Moment.AFTER,
-    "PostToolUseFailure": Moment.AFTER,
-    "Stop": Moment.END,
-    "SubagentStop": Moment.END,
+    **CLAUDE_EVENTS,
     "BeforeTool": Moment.BEFORE,  # other clients run its hooks, under their own events
     "AfterTool": Moment.AFTER,
     "AfterAgent": Moment.END,

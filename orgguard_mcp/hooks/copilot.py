@@ -8,15 +8,9 @@ from __future__ import annotations
 import json
 
 from orgguard_mcp.hooks import payload, tools
-from orgguard_mcp.hooks.action import DENIED, Action, Answer, Moment
+from orgguard_mcp.hooks.action import CLAUDE_EVENTS, DENIED, Action, Answer, Moment
 
-MOMENTS = {
-    "PreToolUse": Moment.BEFORE,
-    "PostToolUse": Moment.AFTER,
-    "PostToolUseFailure": Moment.AFTER,
-    "Stop": Moment.END,
-    "SubagentStop": Moment.END,
-}
+MOMENTS = CLAUDE_EVENTS
 
 
 def read(said: payload.Payload) -> Action | None:

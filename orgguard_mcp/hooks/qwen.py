@@ -5,15 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from orgguard_mcp.hooks import payload
-from orgguard_mcp.hooks.action import Moment, plain
+from orgguard_mcp.hooks.action import CLAUDE_EVENTS, plain
 
-MOMENTS = {
-    "PreToolUse": Moment.BEFORE,
-    "PostToolUse": Moment.AFTER,
-    "PostToolUseFailure": Moment.AFTER,
-    "Stop": Moment.END,
-    "SubagentStop": Moment.END,
-}
+MOMENTS = CLAUDE_EVENTS
 
 read = partial(payload.action, moments=MOMENTS)
 answer = plain

@@ -173,16 +173,9 @@ class Catalogue:
 
     def missing(self, oids: Sequence[str]) -> list[str]:
         """Those of *oids* that no segment holds yet, in order, each once."""
-        wanted = list(dict.fromkeys(oids))
-        query = "SELECT 1 FROM blob WHERE oid = ?"
         with self._lock:
-            if len(wanted) > _FEW:
-                known = {oid for (oid,) in self._db.execute("SELECT oid FROM blob")}
-                return [oid for oid in wanted if bytes.fromhex(oid) not in known]
-            return [
-                oid for oid in wanted
-                if not self._db.execute(query, (bytes.fromhex(oid),)).fetchone()
-            ]  # fmt: skip
+            known = self._numbers(oids)
+        return [oid for oid in dict.fromkeys(oids) if oid not in known]
 
     def new_segment(self, number: int = 0) -> Path:
         """A path for a segment that is not there yet; those of several *number*s differ."""

@@ -99,36 +99,32 @@ class Postings:
             return {key: held for key, held in found if any(held)}
 
     def _held(self, tree: int, key: str) -> Held:
-        files, establishing = self._counted(tree, key, Use.WORD)
+        files, establishing = self._counted(tree, key, Use.WORD, HELD_ENOUGH)
         rest = (Use.NAMED, Use.PROPER, Use.DEFINED) if files else ()
-        uses = [self._counted(tree, key, use)[0] for use in rest]
+        uses = [self._counted(tree, key, use, HELD_ENOUGH)[0] for use in rest]
         places = self.catalogue.places(tree, [key], HELD_ENOUGH)
         named, proper, defined = uses or (0, 0, 0)
         return Held(files, establishing, named, proper, defined, len(places))
 
-    def _counted(self, tree: int, key: str, use: int) -> tuple[int, int]:
-        """The files of *tree* that have *key* with *use*, and of them those that establish."""
+    def _counted(self, tree: int, key: str, use: int, enough: int) -> tuple[int, int]:
+        """The files of *tree* that have *key* with *use*, and of them those that establish: counted
+        until these are *enough*, and told up to that.
+        """
         standing = self._stands_in(tree)
         files = establishing = 0
         for blob in self._blobs(standing, key, use):
             files += standing[blob] & STANDING_MOST
             establishing += standing[blob] >> STANDING_BITS
-            if establishing >= HELD_ENOUGH:
+            if establishing >= enough:
                 break
-        return min(files, HELD_ENOUGH), min(establishing, HELD_ENOUGH)
+        return min(files, enough), min(establishing, enough)
 
     def establishing(self, tree: int, key: str, use: int, enough: int) -> int:
-        """In how many files of *tree* that may establish names *key* stands with *use*; counting
-        stops after *enough*.
+        """In how many files of *tree* that may establish names *key* stands with *use*; more than
+        *enough* are told as one more.
         """
-        count = 0
         with self._lock:
-            standing = self._stands_in(tree)
-            for blob in self._blobs(standing, key, use):
-                count += standing[blob] >> STANDING_BITS
-                if count > enough:
-                    break
-        return count
+            return self._counted(tree, key, use, enough + 1)[1]
 
     def _stands_in(self, tree: int) -> bytes:
         if self._standing[0] != tree:
