@@ -7,8 +7,10 @@ imported there as well: a client's greeting does not wait for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import anyio.to_thread
@@ -19,6 +21,7 @@ from orgguard_mcp.model import Asker
 from orgguard_mcp.waiting import Watch, in_thread
 
 if TYPE_CHECKING:
+    from orgguard_mcp.access import Principal
     from orgguard_mcp.guard import Guard
     from orgguard_mcp.landmarks import Landmarks
 
@@ -35,6 +38,37 @@ MIN_HOLD = 1.0
 """Seconds for which a call waits at least until the base is read."""
 
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
+class Caller(NamedTuple):
+    """Who calls: what the client calls itself; over HTTP also the repository that it is about, and
+    whose token came with it.
+    """
+
+    client: str = ""
+    repository: str = ""
+    principal: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One call, at the desk of its repository. `asker` is what the queue knows the caller by;
+    `may_answer` tells whether a form that this caller sends back is an answer.
+    """
+
+    desk: Desk
+    asker: Asker
+    may_answer: bool
+
+
+class Host(Protocol):
+    """What serves a server's calls."""
+
+    def visit(self, caller: Caller) -> AbstractAsyncContextManager[Visit]:
+        """The visit of *caller*, whose desk stays open as long as it lasts."""
+
+    def close(self) -> None:
+        """Let go of files and processes."""
 
 
 class Desk:
@@ -55,6 +89,12 @@ class Desk:
         self._landmarks: Landmarks | None = None
         self._read = (0, 0)
         self._asker = Asker()
+
+    @asynccontextmanager
+    async def visit(self, caller: Caller) -> AsyncIterator[Visit]:
+        """See `Host`: of the one client that started this server."""
+        await self.guard()  # which finds out who that is
+        yield Visit(self, Asker(caller.client, self._asker.pid, self._asker.started), True)
 
     async def guard(self) -> Guard:
         """The guard, at the newest base."""
@@ -133,10 +173,6 @@ class Desk:
         if len(self.lasting) >= MAX_LASTING:
             self.lasting.clear()
         self.lasting[names] = answer
-
-    def asker(self, label: str) -> Asker:
-        """The client that calls: what it calls itself, and its process."""
-        return Asker(label, self._asker.pid, self._asker.started)
 
     def close(self) -> None:
         """Let go of files and processes."""

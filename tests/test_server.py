@@ -21,7 +21,8 @@ from mcp import Client
 from mcp_types import CallToolResult
 
 from orgguard_mcp import desk
-from orgguard_mcp.server import INSTRUCTIONS, build
+from orgguard_mcp.server.app import INSTRUCTIONS
+from orgguard_mcp.server.stdio import build
 from tests import names
 from tests.agent import ERAS, LEGACY, Agent
 from tests.human import Human

@@ -11,8 +11,8 @@ def run(options: argparse.Namespace) -> int:
     # What the SDK's modules make stays. To search it for garbage, again and again while it grows,
     # takes a tenth of the start, and later a pause in the middle of a call.
     gc.disable()
-    from orgguard_mcp import server
+    from orgguard_mcp.server import stdio
 
     gc.freeze()
     gc.enable()
-    return server.run(options.repo, options.base, dry_run=options.dry_run, hold=options.hold)
+    return stdio.run(options.repo, options.base, dry_run=options.dry_run, hold=options.hold)

@@ -13,7 +13,8 @@ from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Asker, Basis, Request
 from orgguard_mcp.names import parse
-from orgguard_mcp.server import MAX_NAMES, build
+from orgguard_mcp.server.stdio import build
+from orgguard_mcp.server.tools import MAX_NAMES
 from orgguard_mcp.storage.store import MAX_OPEN, MAX_OPEN_OF_ONE, Store
 from tests.ledgers import BASE, DAY, SPAWN, Place, an_ask, answer, ask
 from tests.names import COINED, COINED_TOO, THIRD

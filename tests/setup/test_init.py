@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from orgguard_mcp import server
 from orgguard_mcp.hooks import HOOKS
 from orgguard_mcp.hooks.action import Moment
 from orgguard_mcp.options import parser
 from orgguard_mcp.policy import _READERS, parse_policy
+from orgguard_mcp.server.app import INSTRUCTIONS
 from orgguard_mcp.setup.clients import CLIENTS, shipped
 from orgguard_mcp.setup.parts import BEGIN, END
 from orgguard_mcp.setup.texts import UnusableFileError
@@ -175,7 +175,7 @@ def test_the_rule_is_this_repositorys_own_and_names_both_tools(repo: Repo) -> No
     rule = " ".join(text.split("organisations\n", 1)[1].split(END)[0].split())
     ours = " ".join((Path(__file__).parents[2] / "AGENTS.md").read_text().split())
     assert rule in ours
-    assert all(tool in rule and tool in server.INSTRUCTIONS for tool in ("check_name", "consent"))
+    assert all(tool in rule and tool in INSTRUCTIONS for tool in ("check_name", "consent"))
 
 
 def test_the_starter_policy_shows_every_key_and_sets_none(repo: Repo) -> None:
