@@ -1,4 +1,5 @@
-"""What a shared store costs beside a file: by the length of its log, and by how many write at once.
+"""What a shared store costs beside a file: by the length of its log, and by how many write at once,
+in processes of their own and in the threads of one server.
 
     .venv/bin/python bench/store.py [entries ...]
 
@@ -12,10 +13,14 @@ import multiprocessing
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -118,6 +123,55 @@ def crowds(file: InFile, shared: InDatabase) -> None:
         print(f"{count:>8}  {one:>10.0f}/s{two:>13.0f}/s{three:>20.0f}/s", flush=True)
 
 
+def together(
+    places: list[Place], threads: int, call: Callable[[Store, int], object]
+) -> tuple[float, int]:
+    """Calls a second by the *threads* of this one process, which share the ledgers of *places* as a
+    server's do; and the connections that this took.
+    """
+    opened = [place.open() for place in places]
+    barrier = threading.Barrier(threads + 1)
+
+    def work(me: int) -> int:
+        mine = opened[me % len(opened) :: threads]
+        barrier.wait()
+        done, until = 0, time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            call(mine[done % len(mine)], done)
+            done += 1
+        return done
+
+    with ExitStack() as stack, ThreadPoolExecutor(threads) as pool:
+        for ledger in opened:
+            stack.enter_context(closing(ledger))
+        running = [pool.submit(work, me) for me in range(threads)]
+        barrier.wait()
+        time.sleep(SECONDS / 2)
+        held = connections(places[0])
+        return sum(one.result() for one in running) / SECONDS, held
+
+
+def connections(place: Place) -> int:
+    """How many of OrgGuard's connections the database of *place* has; none for a file."""
+    if isinstance(place, InFile):
+        return 0
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'orgguard'"
+    with psycopg.connect(place.url) as asking:
+        return int((asking.execute(query).fetchone() or (0,))[0])
+
+
+def servers(file: InFile, shared: InDatabase) -> None:
+    """Print what the threads of one process do at once, on one log and on many."""
+    print(f"\n{'threads':>8}  {'call':<16}{'logs':>5}{'file':>10}{'shared':>10}{'connections':>13}")
+    for words in ("check a name", "ask and decide"):
+        for threads, logs in ((1, 1), (8, 1), (8, 8), (8, 64)):
+            names = [f"{words[:3]} {threads} {logs} {log}" for log in range(logs)]
+            one, _ = together([file.another(name) for name in names], threads, CALLS[words])
+            two, held = together([shared.another(name) for name in names], threads, CALLS[words])
+            row = f"{threads:>8}  {words:<16}{logs:>5}{one:>8.0f}/s{two:>8.0f}/s{held:>13}"
+            print(row, flush=True)
+
+
 def main() -> None:
     """Start a server, and measure."""
     sizes = [int(size) for size in sys.argv[1:]] or [300, 3000, 30000]
@@ -128,6 +182,7 @@ def main() -> None:
             shared = InDatabase(server.url, "a repository")
             lengths([file, shared], sizes)
             crowds(file, shared)
+            servers(file, shared)
     finally:
         server.close()
 

@@ -5,10 +5,11 @@
 The text is what the last commits of a clone added, file by file; without one, hand-written files
 of the standing corpus (bench/corpus.py). It is scanned against the tree before those commits. The
 peers get the same files: detect-secrets (secrets) and cspell (unknown words), each installed into a
-temporary directory from the registries, cspell only where npm is. All use one process, rounds take
-turns, and what is compared is processor time, since other programs take turns, too. Last comes
-the scan's peak memory for changes of so many MB: the same text over and over, as code repeats its
-lines, and in each fiftieth line an identifier that was not there before.
+temporary directory from the registries, cspell only where npm is. They use one process, ours as
+many as it likes; rounds take turns, and what is compared is processor time of all processes, since
+other programs take turns, too. Last comes the peak memory of the scan's largest process for changes
+of so many MB: the same text over and over, as code repeats its lines, and in each fiftieth line an
+identifier that was not there before.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from orgguard_mcp.errors import ChannelError
 
@@ -29,6 +30,13 @@ def shows_names(*, reveal: bool, stream: TextIO | None = None) -> bool:
     what it shows.
     """
     return reveal or ((stream or sys.stdout).isatty() and not os.environ.get("CI"))
+
+
+class HasFileno(Protocol):
+    """What can be waited for."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
 
 
 class Terminal:
@@ -65,14 +73,14 @@ class Terminal:
         termios.tcflush(self._source.fileno(), termios.TCIFLUSH)
         self._typed = b""
 
-    def line(self, seconds: float) -> str | None:
-        """The next line typed, without its end, or None when none came within *seconds*.
+    def line(self, seconds: float, others: Sequence[HasFileno] = ()) -> str | None:
+        """The next line typed, without its end, or None when none came within *seconds*, or one of
+        *others* could be read before.
 
         Raises `EOFError` when the terminal is closed or Ctrl-D was typed.
         """
         if b"\n" not in self._typed:
-            ready, _, _ = select.select([self._source], [], [], seconds)
-            if not ready:
+            if not self._typing(seconds, others):
                 return None
             got = self._read()
             if not got:
@@ -83,6 +91,13 @@ class Terminal:
             return None
         self._typed = rest
         return line.decode("utf-8", "replace").rstrip("\r")
+
+    def _typing(self, seconds: float, others: Sequence[HasFileno]) -> bool:
+        """Wait as `line` says; whether something was typed."""
+        with selectors.DefaultSelector() as waiting:
+            for one in (self._source, *others):
+                waiting.register(one, selectors.EVENT_READ)
+            return any(key.fileobj is self._source for key, _ in waiting.select(seconds))
 
     def _read(self) -> bytes:
         try:

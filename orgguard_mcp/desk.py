@@ -31,6 +31,10 @@ BEAT_SECONDS = 15.0
 GREETING_SECONDS = 1.0
 """How long a client may take to ask for the tools before the base is read all the same."""
 
+MAX_ASKING = 2
+"""Calls that put questions at the same time. A log has one writer: more would each hold a thread
+while they wait for it, and the calls about other repositories would find none."""
+
 MAX_LASTING = 1000
 """Answers that are kept until the base moves."""
 
@@ -50,6 +54,16 @@ class Caller(NamedTuple):
     principal: Principal | None = None
 
 
+class Reporter(Protocol):
+    """Who wants to hear of the questions of one repository."""
+
+    async def asked(self, guard: Guard) -> None:
+        """A question was put that nobody had put before."""
+
+    def decided(self, seconds: float) -> None:
+        """A call heard of a decision so long after it was made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One call, at the desk of its repository. `asker` is what the queue knows the caller by;
@@ -59,6 +73,9 @@ class Visit:
     desk: Desk
     asker: Asker
     may_answer: bool
+    leaving: anyio.Event
+    """Set when the server is to end."""
+    reporter: Reporter | None = None
 
 
 class Host(Protocol):
@@ -79,6 +96,7 @@ class Desk:
         hold: float | None,
     ) -> None:  # fmt: skip
         self.watch = Watch(tasks)
+        self.asking = anyio.CapacityLimiter(MAX_ASKING)
         self.lasting: dict[tuple[str, ...], Any] = {}
         self.dry_run = dry_run
         self._hold = hold
@@ -94,7 +112,13 @@ class Desk:
     async def visit(self, caller: Caller) -> AsyncIterator[Visit]:
         """See `Host`: of the one client that started this server."""
         await self.guard()  # which finds out who that is
-        yield Visit(self, Asker(caller.client, self._asker.pid, self._asker.started), True)
+        asker = Asker(caller.client, self._asker.pid, self._asker.started)
+        yield Visit(self, asker, True, anyio.Event())
+
+    @property
+    def opened(self) -> Guard | None:
+        """The guard, if it was opened."""
+        return self._guard
 
     async def guard(self) -> Guard:
         """The guard, at the newest base."""

@@ -155,9 +155,10 @@ def _contents(
     repository: Repository, changes: Sequence[FileChange]
 ) -> Iterator[tuple[FileChange, _Content, _Content]]:
     """Each of *changes* with its old and its new content; a side that is not there is empty."""
-    sides = [side for change in changes for side in _sides(change)]
-    blobs = repository.objects([oid for oid, stored in sides if stored], "blob", MAX_CONTENT)
-    top = None if all(stored or not oid for oid, stored in sides) else repository.top_level()
+    stored_ids = (oid for change in changes for oid, stored in _sides(change) if stored)
+    blobs = repository.objects(stored_ids, "blob", MAX_CONTENT)
+    on_disk = any(oid and not stored for change in changes for oid, stored in _sides(change))
+    top = repository.top_level() if on_disk else None
     for change in changes:
         read: list[_Content] = []
         for oid, stored in _sides(change):

@@ -1,5 +1,5 @@
 """Running git: a scrubbed environment, options against hostile settings, deadlines, and errors
-that say what was not done. `repository.py` asks the questions; nothing else runs a program.
+that say what was not done. `repository.py` asks the questions, `upstream.py` alone fetches.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orgguard_mcp.approval import Approval, People, Rule
 from orgguard_mcp.approvers import Approvers
 from orgguard_mcp.errors import GrantError
 from orgguard_mcp.grants import SUFFIX, WITHDRAWN, Grant, parse_grant
@@ -30,13 +31,14 @@ class Rules:
     """What the base says of grants: whose count, in which repository, which no longer do.
 
     `withdrawn` and `merged` are ids: of grants that somebody took back, and of those that the base
-    has already, whose change is over.
+    has already, whose change is over. `approval` says where one signature of anybody is too little.
     """
 
     approvers: Approvers
     repository: str
     withdrawn: frozenset[str] = frozenset()
     merged: frozenset[str] = frozenset()
+    approval: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class GrantBook:
         self.kept = kept
         self.faults: list[Fault] = []
         self.files = files
+        self._people = People(rules.approvers)
         self._grants: list[Grant] | None = None
 
     def __bool__(self) -> bool:
@@ -87,15 +90,32 @@ class GrantBook:
 
     @property
     def narrow(self) -> bool:
-        """Whether one of them holds in some places only."""
-        return any(grant.scope != "repository" for grant in self.grants)
+        """Whether one of them holds in some places only, or is enough in some only."""
+        by_path = any(rule.paths for rule in self.rules.approval)
+        return any(by_path or grant.scope != "repository" for grant in self.grants)
 
     def find(self, key: NameKey, place: Place, *, lifts_protection: bool = False) -> Grant | None:
-        """A grant for *key* that holds at *place*, for a protected name if told."""
+        """A grant for *key* that holds at *place*, for a protected name if told; None as long as
+        others have to sign as well.
+        """
+        found = self._covering(key, place, lifts_protection)
+        approval = self._approval(found, place, lifts_protection)
+        return found[0] if approval.met else None
+
+    def approval(self, key: NameKey, place: Place, *, lifts_protection: bool = False) -> Approval:
+        """Who signed for *key* at *place*, and who has to."""
+        found = self._covering(key, place, lifts_protection)
+        return self._approval(found, place, lifts_protection)
+
+    def _covering(self, key: NameKey, place: Place, protected: bool) -> list[Grant]:
         now = time.time()  # a server's book outlives its grants
         fit = (grant for grant in self.grants if grant.expires_at > now)
-        fit = (grant for grant in fit if grant.lifts_protection or not lifts_protection)
-        return next((grant for grant in fit if grant.covers(key, place)), None)
+        fit = (grant for grant in fit if grant.lifts_protection or not protected)
+        return [grant for grant in fit if grant.covers(key, place)]
+
+    def _approval(self, found: Iterable[Grant], place: Place, protected: bool) -> Approval:
+        rules = [rule for rule in self.rules.approval if rule.fits(place, protected=protected)]
+        return self._people.approval(rules, (grant.approver for grant in found))
 
     def about(self, key: NameKey) -> list[Grant]:
         """The grants for *key*, wherever they hold."""

@@ -175,8 +175,17 @@ def signed(drafts: Sequence[Grant], signature: str) -> list[Grant]:
     ]
 
 
+def withdrawal(grant: Grant) -> str:
+    """What a log says when *grant* is taken back; in a tree an empty file says it."""
+    return f"orgguard-withdrawal 1\nid {grant.id}\n"
+
+
 def file_name_of(text: str) -> str:
-    """The name of the file that *text*, a grant's, belongs into; it need not be whole."""
+    """The name of the file that *text*, a grant's or a withdrawal's, belongs into; a grant need not
+    be whole.
+    """
+    if withdrawn := re.fullmatch(rf"orgguard-withdrawal 1\nid ({_HEX32})\n", text):
+        return withdrawn[1] + WITHDRAWN
     match = re.match(rf"orgguard-grant 1\nid ({_HEX32})\n", text)
     return (match[1] if match else "damaged") + SUFFIX
 

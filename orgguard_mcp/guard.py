@@ -6,22 +6,20 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from orgguard_mcp import consent, reserved
-from orgguard_mcp.approvers import PATH as APPROVERS_PATH
-from orgguard_mcp.approvers import Approvers, parse_approvers
-from orgguard_mcp.base import ENVIRONMENT_BASE
+from orgguard_mcp import consent, reserved, view
+from orgguard_mcp.approval import Approval, joined
+from orgguard_mcp.approvers import Approvers
 from orgguard_mcp.build import Progress
 from orgguard_mcp.errors import UsageError
 from orgguard_mcp.grantbook import GrantBook
 from orgguard_mcp.grants import Grant, file_name_of
-from orgguard_mcp.index import Index
 from orgguard_mcp.lexicon import is_ordinary
 from orgguard_mcp.model import (
     Answer,
@@ -41,38 +39,15 @@ from orgguard_mcp.model import (
 )
 from orgguard_mcp.names import Name, NameKey, parse
 from orgguard_mcp.notary import Notary, Signer, Yes
-from orgguard_mcp.policy import PATH as POLICY_PATH
-from orgguard_mcp.policy import Policy, parse_policy
-from orgguard_mcp.protected import PATH as PROTECTED_PATH
-from orgguard_mcp.protected import Protected, of_base
+from orgguard_mcp.policy import Policy
+from orgguard_mcp.protected import Protected
 from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage import opening
 from orgguard_mcp.storage.store import Store
+from orgguard_mcp.view import View
 
-_MAX_SEEN = 10_000  # names that are remembered with their evidence, as long as the base stays
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one base gives: its policy, its notary, its index and its protected names. Replaced as a
-    whole when the base moves.
-    """
-
-    base: Base
-    policy: Policy
-    notary: Notary
-    index: Index
-    protected: Callable[[], Protected]
-    _seen: dict[NameKey, Sightings] = field(default_factory=dict)
-
-    def sightings(self, key: NameKey) -> Sightings:
-        """What the index says of *key*: once, since the base's objects never change."""
-        if key not in self._seen:
-            seen = self.index.sightings(key)
-            if len(self._seen) >= _MAX_SEEN:
-                return seen
-            self._seen[key] = seen
-        return self._seen[key]
+ANYWHERE = Place()
+"""A place of which nothing is known."""
 
 
 class Guard:
@@ -136,17 +111,12 @@ class Guard:
 
     def refresh(self) -> None:
         """Follow the base when it moved: after a fetch, a merge, a switch of branches."""
-        view = self._look()
-        if view.base != self._view.base:
-            self._view = view
+        now = self._look()
+        if now.base != self._view.base:
+            self._view = now
 
     def _look(self) -> View:
-        base, policy = _base_and_policy(self.repository, self._ref, self._head, self._published)
-        approvers = parse_approvers(_rule(self.repository, base, APPROVERS_PATH) or b"")
-        notary = Notary(self.repository, base, policy, approvers)
-        # Read when first needed: the queue's commands work without the key.
-        protected = cache(lambda: of_base(_rule(self.repository, base, PROTECTED_PATH)))
-        return View(base, policy, notary, Index(self.repository, base, policy), protected)
+        return view.look(self.repository, self._ref, self._head, published=self._published)
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +136,9 @@ class Guard:
         """The queue and the decisions of this repository. Raises `LedgerError` when another program
         changed the log.
         """
-        ledger = opening.open_store(self._ledger_path, lambda: self.notary.repository)
+        ledger = opening.open_store(
+            self._ledger_path, lambda: self.notary.repository, self.policy.store
+        )
         try:
             ledger.verify()
         except BaseException:
@@ -186,13 +158,13 @@ class Guard:
 
     def check(self, surface: str, where: str | None = None) -> Verdict:
         """Judge one name, for the place *where* if that is known."""
-        return self.judge(parse(surface), where)
+        return self.judge(parse(surface), _place_of(where))
 
-    def judge(self, name: Name, where: str | None = None) -> Verdict:
-        """Judge a *name* that was parsed before."""
+    def judge(self, name: Name, place: Place = ANYWHERE) -> Verdict:
+        """Judge a *name* that was parsed before, on the change's branch unless *place* has one."""
         if denied := self.protects(name):
-            return self._lifted(denied, where) or denied
-        verdict = self._unprotected(self._view, name, where)
+            return self._lifted(denied, place)
+        verdict = self._unprotected(self._view, name, place)
         return replace(verdict, why=verdict.why + self.protected.gap)
 
     def protects(self, name: Name) -> Verdict | None:
@@ -202,19 +174,20 @@ class Guard:
         why = "it is on the list of names that must never be public"
         return Verdict(name, Basis.PROTECTED, why, self.base)
 
-    def _lifted(self, denied: Verdict, where: str | None) -> Verdict | None:
-        """The verdict on a protected name that an approver allowed all the same, by a grant that
-        says so.
+    def _lifted(self, denied: Verdict, place: Place) -> Verdict:
+        """*denied*, or the verdict on a protected name that approvers allowed all the same, by
+        grants that say so.
         """
-        view = self._view
-        book = self._grants(view)
-        place = self._place(path_of(where) if where else None) if book else Place()
-        grant = book.find(denied.name.key, place, lifts_protection=True)
-        return (
-            _by_grant(view.base, denied.name, grant, self.sightings(denied.name)) if grant else None
-        )
+        book = self._grants(self._view)
+        if not book:
+            return denied
+        at, name = self._located(place), denied.name
+        approval = book.approval(name.key, at, lifts_protection=True)
+        if grant := book.find(name.key, at, lifts_protection=True):
+            return _by_grant(self.base, name, grant, approval, self.sightings(name))
+        return replace(denied, why=f"{denied.why}; {approval}") if approval.signed else denied
 
-    def _unprotected(self, view: View, name: Name, where: str | None) -> Verdict:
+    def _unprotected(self, view: View, name: Name, place: Place) -> Verdict:
         if reserved.is_reserved(name, view.policy.reserved):
             why = "it is a reserved marker that everybody may write"
             return Verdict(name, Basis.RESERVED, why, view.base)
@@ -222,7 +195,7 @@ class Guard:
         seen = view.sightings(name.key)
         if seen.established:
             return _verdict(view.base, name, Basis.ESTABLISHED, seen.why, seen)
-        return self._decided(view, name, path_of(where) if where else None, seen)
+        return self._decided(view, name, place, seen)
 
     def sightings(self, name: Name) -> Sightings:
         """What the base alone says of *name*: what a reviewer must see before answering."""
@@ -246,20 +219,22 @@ class Guard:
             return frozenset()
         return self.ledger.keys()
 
-    def _decided(self, view: View, name: Name, path: str | None, seen: Sightings) -> Verdict:
+    def _decided(self, view: View, name: Name, place: Place, seen: Sightings) -> Verdict:
         """The verdict on a name that the base does not establish."""
         decisions = self.ledger.decisions(name.key) if self.has_ledger else []
         book = self._grants(view)
-        place = self._place(path) if decisions or book else Place(path)
-        said = consent.standing(decisions, place, view.policy.trust)
-        signed = book.find(name.key, place) if said.basis is not Basis.REFUSED else None
-        if signed:
-            return _by_grant(view.base, name, signed, seen)
+        place = self._located(place) if decisions or book else place
+        approval = book.approval(name.key, place)
+        trust = Trust.SIGNED if approval.ruled else view.policy.trust
+        said = consent.standing(decisions, place, trust)
+        if said.basis is not Basis.REFUSED and (grant := book.find(name.key, place)):
+            return _by_grant(view.base, name, grant, approval, seen)
         if said.basis and said.decision:
             why = _decision_why(said.decision)
             verdict = _verdict(view.base, name, said.basis, why, seen, said.decision)
             return replace(verdict, trust=consent.trust_of(said.decision))
-        if waiting := self._waiting(view, name.key, decisions, place):
+        unsigned = consent.standing(decisions, place).decision if trust is Trust.SIGNED else None
+        if waiting := self._waiting(name.key, approval, unsigned):
             return _verdict(view.base, name, Basis.PENDING, waiting[0], seen, waiting[1])
         why = seen.why
         if grants := consent.in_force(decisions):
@@ -268,20 +243,26 @@ class Guard:
         return _verdict(view.base, name, basis, why, seen)
 
     def _waiting(
-        self, view: View, key: NameKey, decisions: list[Decision], place: Place
-    ) -> tuple[str, Decision | Request] | None:
-        """What a name waits for, and the record of it: a signature, or an answer at all."""
-        if view.policy.trust is Trust.SIGNED:
-            unsigned = consent.standing(decisions, place).decision
-            if unsigned:
-                return f"{_decision_why(unsigned)}; an approver has to sign that", unsigned
-        if self.has_ledger and (request := self.ledger.open_request(key)):
-            return "a human has been asked and has not answered yet", request
-        return None
+        self, key: NameKey, approval: Approval, unsigned: Decision | None
+    ) -> tuple[str, Decision | Request | None] | None:
+        """What a name waits for, a signature or an answer at all, and the record of it. Where a
+        rule fits, a question alone is that: people who may sign have to be asked.
+        """
+        asked = self.ledger.open_request(key) if self.has_ledger else None
+        if approval.signed:
+            return str(approval), asked
+        if unsigned and not approval.ruled:
+            return f"{_decision_why(unsigned)}; an approver has to sign that", unsigned
+        if asked:
+            return "; ".join(filter(None, [_ASKED, str(approval)])), asked
+        return (f"{_decision_why(unsigned)}; {approval}", None) if unsigned else None
 
-    def _place(self, path: str | None) -> Place:
-        """*path* on the branch of the change: the checked-out one now, unless `branch` names it."""
-        return Place(path, self.branch or self.repository.branch(self._head or "HEAD"))
+    def _located(self, place: Place) -> Place:
+        """*place* on the branch of the change: the checked-out one now, unless `branch` or *place*
+        names it.
+        """
+        branch = place.branch or self.branch or self.repository.branch(self._head or "HEAD")
+        return Place(place.path, branch)
 
     # --- signed grants ------------------------------------------------------------------------
 
@@ -304,6 +285,16 @@ class Guard:
         kept = self.ledger.attached() if self.has_ledger else []
         return view.notary.book(tree, {file_name_of(text): text.encode() for _, text in kept})
 
+    def approval(self, request: Request) -> Approval:
+        """Who signed for *request*, in all of its places together, and who has to."""
+        protected = self.protects(request.name) is not None
+        book = self.grants
+        places = [_place_of(ask.where, ask.branch) for ask in request.asks]
+        return joined(
+            book.approval(request.name.key, place, lifts_protection=protected)
+            for place in dict.fromkeys(places)
+        )
+
     @property
     def notary(self) -> Notary:
         """Signs grants by the base's rules."""
@@ -314,7 +305,7 @@ class Guard:
         """Whether anything was ever asked here: checking alone leaves no queue behind."""
         if self.alone:
             return False
-        return "ledger" in self.__dict__ or opening.may_exist(self._ledger_path)
+        return "ledger" in self.__dict__ or opening.may_exist(self._ledger_path, self.policy.store)
 
     # --- ask and decide -----------------------------------------------------------------------
 
@@ -348,31 +339,55 @@ class Guard:
     def _askable(self, verdict: Verdict) -> bool:
         """Whether asking could change *verdict*: what waits for a signature alone was answered."""
         if verdict.basis is Basis.PENDING:
-            return self.ledger.decision_on(verdict.request_id) is None
+            answered = self.ledger.decisions(verdict.name.key)
+            return all(verdict.request_id != decision.request_id for decision in answered)
         return verdict.basis in _ASKABLE
 
     def decide(
         self, request: Request, answer: Answer, *, scope: Scope | None = None, reason: str = "",
-        channel: str, signer: Signer | None = None,
-    ) -> Decision:  # fmt: skip
+        channel: str, signer: Signer | None = None, signed: str = "", by: str = "",
+    ) -> Decision | None:  # fmt: skip
         """Record a human's *answer* to *request*; return the decision that stands, which is
-        another reviewer's when that one was first.
+        another reviewer's when that one was first. None while a rule of the policy wants more
+        signatures than there are: then *request* stays open, and a signed yes is kept.
 
-        With *signer* a yes is signed first, and its grant laid into the trees that asked. Raises
-        `SigningError` when nothing was signed: then nothing was decided, either.
+        With *signer* a yes is signed first, and its grant laid into the trees that asked. One that
+        was signed elsewhere is *signed*, and *by* says who answered there. Raises `SigningError`
+        when nothing was signed, or it does not count: then nothing was decided, either.
         """
-        scope = scope or Scope()
-        grants = []
-        if signer and answer is Answer.GRANT:
-            yes = Yes(request, scope, lifts_protection=self.protects(request.name) is not None)
-            grants = self.notary.sign([yes], signer, self.ledger.head())
         decision = Decision(
-            request.id, request.name.key, answer, scope, reason, channel,
-            decided_by=_user(), decided_at=time.time(),
+            request.id, request.name.key, answer, scope or Scope(), reason, channel,
+            decided_by=by or _user(), decided_at=time.time(),
         )  # fmt: skip
-        stands = self.ledger.decide(decision, grants[0].text if grants else "")
-        if stands is decision and grants:
-            self.notary.deliver(grants[0], request)
+        if answer is not Answer.GRANT:
+            return self.ledger.decide(decision)
+        ruled = bool(self.policy.approval) and self.approval(request).ruled
+        protected = self.protects(request.name) is not None
+        yes = Yes(request, decision.scope, lifts_protection=protected)
+        if signed:
+            grant = self.notary.accept(signed, yes)
+        elif signer:
+            (grant,) = self.notary.sign([yes], signer, self.ledger.head())
+        else:
+            return None if ruled else self.ledger.decide(decision)
+        if ruled:
+            return self._countersign(request, decision, grant)
+        stands = self.ledger.decide(decision, grant.text)
+        if stands is decision:
+            self.notary.deliver(grant, request)
+        return stands
+
+    def _countersign(self, request: Request, decision: Decision, grant: Grant) -> Decision | None:
+        """Keep *grant*, and record *decision* once it meets the rules with those of others. Of
+        several who sign at the same time the last sees all: grants are kept, then counted.
+        """
+        if stands := self.ledger.decision_on(request.id):
+            return stands
+        self.ledger.attach(request.id, grant.text)
+        if self.approval(request).met:
+            stands = self.ledger.decide(decision)
+        if stands is None or stands.answer is Answer.GRANT:
+            self.notary.deliver(grant, request)
         return stands
 
     def decided(self, surface: str) -> list[Request]:
@@ -382,32 +397,12 @@ class Guard:
 
 
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD})
+_ASKED = "a human has been asked and has not answered yet"
 _SCOPES = {"repository": "in this repository", "paths": "here", "change": "in this change"}
 
 
-def _base_and_policy(
-    repository: Repository, ref: str | None, head: str | None, published: bool
-) -> tuple[Base, Policy]:
-    """The base and its policy. The policy of the first base may name another base; that one's
-    policy then holds, and is not followed further.
-    """
-    base = repository.base(ref, head=head, published=published)
-    policy = _policy_at(repository, base)
-    chosen = ref or os.environ.get(ENVIRONMENT_BASE)
-    if policy.base and base.commit and not chosen:
-        base = repository.base(policy.base, source=f"base in {POLICY_PATH}", head=head)
-        policy = _policy_at(repository, base)
-    return base, policy
-
-
-def _policy_at(repository: Repository, base: Base) -> Policy:
-    text = _rule(repository, base, POLICY_PATH)
-    return parse_policy(text) if text else Policy()
-
-
-def _rule(repository: Repository, base: Base, path: str) -> bytes | None:
-    """A file of the maintainers' rules, as the tip of the base's branch has it."""
-    return repository.read(base.tip, path) if base.tip else None
+def _place_of(where: str | None, branch: str = "") -> Place:
+    return Place(path_of(where) if where else None, branch or None)
 
 
 def _verdict(
@@ -428,8 +423,9 @@ def _verdict(
     return Verdict(name, basis, why, base, seen.evidence, dict(seen.files), request_id, reason)
 
 
-def _by_grant(base: Base, name: Name, grant: Grant, seen: Sightings) -> Verdict:
-    why = f"{grant.approver} allowed it {_SCOPES[grant.scope]}, signed"
+def _by_grant(base: Base, name: Name, grant: Grant, approval: Approval, seen: Sightings) -> Verdict:
+    where = _SCOPES[grant.scope] if len(approval.signed) == 1 else "here"
+    why = f"{' and '.join(approval.signed)} allowed it {where}, signed"
     return replace(_verdict(base, name, Basis.CONSENTED, why, seen, grant), trust=Trust.SIGNED)
 
 

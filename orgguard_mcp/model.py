@@ -173,7 +173,9 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a name would be written: the file and the branch, as far as they are known."""
+    """Where a name would be written: the file and the branch, as far as they are known. The path is
+    empty where there is no file, as in a commit's message.
+    """
 
     path: str | None = None
     branch: str | None = None

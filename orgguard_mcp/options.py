@@ -68,13 +68,28 @@ def _judging(commands: _Commands) -> None:
     check.add_argument("--format", choices=("human", "json"), default="human")
     text = "Find the names that a change would publish."
     _scan(commands.add("scan", "scan.run", text, reveal=True))
-    server = commands.add("serve", "serve.run", "Serve check_name and request_consent over MCP.")
+    _serve(commands.add("serve", "serve.run", "Serve check_name and request_consent over MCP."))
+    _hook(commands.add("hook", "hook.run", "Judge what an agent is about to do.", base=False))
+    _git_hook(commands.add("git-hook", "git_hook.run", "Judge what git is about to do."))
+
+
+def _serve(server: argparse.ArgumentParser) -> None:
     server.add_argument("--dry-run", action="store_true", help="ask and store nothing")
     server.add_argument(
         "--hold", type=float, metavar="SECONDS", help="how long a request waits for the human"
     )
-    _hook(commands.add("hook", "hook.run", "Judge what an agent is about to do.", base=False))
-    _git_hook(commands.add("git-hook", "git_hook.run", "Judge what git is about to do."))
+    shared = server.add_argument_group("for agents that run elsewhere", "docs/shared-server.md")
+    shared.add_argument(
+        "--http", action="store_true", help="serve over streamable HTTP instead of stdio"
+    )
+    shared.add_argument("--config", metavar="FILE", help="the settings, in TOML")
+    shared.add_argument(
+        "--listen", metavar="HOST:PORT", help="where (default: 127.0.0.1:8731; port 0: any)"
+    )
+    shared.add_argument(
+        "--mirrors", metavar="DIR",
+        help="serve the repositories mirrored there, not the one at hand (or $ORGGUARD_MIRRORS)",
+    )  # fmt: skip
 
 
 def _scan(scan: argparse.ArgumentParser) -> None:
@@ -143,6 +158,14 @@ def _git_hook(hook: argparse.ArgumentParser) -> None:
 def _answering(commands: _Commands) -> None:
     review = commands.add("review", "queue.review", "Answer agents' questions, as they arrive.")
     review.add_argument("--no-wait", action="store_true", help="leave when none is left")
+    review.add_argument(
+        "--store",
+        metavar="URL",
+        help="the shared store instead of $ORGGUARD_STORE, or a shared server: https://…",
+    )
+    review.add_argument(
+        "--mirrors", metavar="DIR", help="answer for all repositories mirrored there"
+    )
     commands.add("pending", "queue.pending", "List the questions that wait.", reveal=True)
     commands.add("log", "queue.log", "List the decisions, oldest first.", reveal=True)
     withdraw = commands.add("withdraw", "queue.withdraw", "Withdraw what was decided on a name.")
@@ -171,13 +194,80 @@ def _trusting(commands: _Commands) -> None:
     steps["add"].add_argument(
         "--security-key", action="store_true", help="a key in FIDO hardware, used by touch"
     )
+    _audit(commands.add("audit", "audit.export", "Write the log down, or verify what was."))
     text = "Seal a shared store's names with the first of its keys."
     commands.add("reseal", "store.reseal", text, base=False)
+    _token(commands.add("token", "token.show", "Say who may use a shared server.", base=False))
+    _mirror(commands.add("mirror", "mirror.show", "Keep a shared server's mirrors.", base=False))
     _protect(commands.add("protect", "protect.key", "Keep a list of names that must never appear."))
     text = "Find a name that is out; say what to do."
     incident = commands.add("incident", "incident.run", text, base=False, reveal=True)
     incident.add_argument("refused", nargs="*", help=argparse.SUPPRESS)
     incident.add_argument("--format", choices=("human", "json"), default="human")
+
+
+def _audit(audit: argparse.ArgumentParser) -> None:
+    steps = _steps(audit, {
+        "export": ("audit.export", "write the log as lines that can be verified without the store"),
+        "verify": ("audit.verify", "say whether such lines are as they were written"),
+    }, required=True)  # fmt: skip
+    steps["export"].add_argument(
+        "--reveal", action="store_true", help="with names, and who decided what on them"
+    )
+    steps["export"].add_argument(
+        "file", nargs="?", metavar="FILE", help="a new one (default: standard output)"
+    )
+    steps["verify"].add_argument("file", metavar="FILE")
+    steps["verify"].add_argument(
+        "--anchors", action="store_true", help="the heads in this repository's signed grants, too"
+    )
+
+
+def _token(token: argparse.ArgumentParser) -> None:
+    steps = _steps(token, {
+        "add": ("token.add", "make one, and print it: it is shown once"),
+        "list": ("token.show", "list them, those that have ended, too"),
+        "revoke": ("token.revoke", "end one now"),
+    }, required=True)  # fmt: skip
+    steps["add"].add_argument("label", metavar="LABEL", help="who will use it")
+    steps["add"].add_argument(
+        "--may", action="append", required=True, metavar="ROLE:REPOSITORIES",
+        help="ask, answer or administer, for example ask:owner/* (repeatable)",
+    )  # fmt: skip
+    steps["add"].add_argument(
+        "--days", type=_days, default=90, metavar="N", help="how long it holds (default: 90)"
+    )
+    steps["list"].add_argument("--format", choices=("human", "json"), default="human")
+    steps["revoke"].add_argument("id", metavar="ID", help="its eight digits, as `list` shows them")
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 1 <= days <= 366:
+        raise argparse.ArgumentTypeError("expected a number of days up to 366")
+    return days
+
+
+def _mirror(mirror: argparse.ArgumentParser) -> None:
+    steps = _steps(mirror, {
+        "add": ("mirror.add", "mirror a repository, and read its base"),
+        "list": ("mirror.show", "list them, with their bases"),
+        "fetch": ("mirror.fetch", "bring them up to date"),
+        "remove": ("mirror.remove", "delete one, and what OrgGuard keeps in it"),
+    }, required=True)  # fmt: skip
+    for step in steps.values():
+        step.add_argument(
+            "--mirrors", metavar="DIR", help="where they are (default: $ORGGUARD_MIRRORS)"
+        )
+    for one in ("add", "remove"):
+        steps[one].add_argument("name", metavar="NAME", help="for example owner/name")
+    steps["add"].add_argument(
+        "url", metavar="URL",
+        help="https, ssh, git or file, without a password: arguments can be seen by everybody on"
+        " this machine, so credentials belong in a credential helper",
+    )  # fmt: skip
+    steps["fetch"].add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    steps["list"].add_argument("--format", choices=("human", "json"), default="human")
 
 
 def _protect(protect: argparse.ArgumentParser) -> None:

@@ -8,12 +8,14 @@ six interpreter starts.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from orgguard_mcp.errors import InvalidNameError, PolicyError
+from orgguard_mcp.approval import Rule
+from orgguard_mcp.approvers import check_person
+from orgguard_mcp.errors import ApproversError, InvalidNameError, PolicyError
 from orgguard_mcp.model import FileClass, Level, Trust
 from orgguard_mcp.names import NameKey, parse
 
@@ -26,6 +28,8 @@ HOLD_SECONDS = 25.0
 MAX_HOLD_SECONDS = 600.0
 LAPSE_HOURS = 24.0
 GRANT_DAYS = 365.0
+
+_Readers = Mapping[str, Callable[[str, Any], Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class Policy:
     approver may sign through ssh-agent, which every program of theirs can reach. `protected` =
     "required" fails a scan that could not check the protected names for want of the key; with
     "if-key" it only says so.
+
+    `approval` says where a yes needs the signatures of certain people, or of several. `store` is
+    the shared store of those who have its key, unless the environment names another.
     """
 
     base: str | None = None
@@ -59,6 +66,8 @@ class Policy:
     repository: str = ""
     signing_agent: bool = False
     protected: str = "required"
+    approval: tuple[Rule, ...] = ()
+    store: str = ""
 
 
 def parse_policy(text: bytes) -> Policy:
@@ -71,10 +80,14 @@ def parse_policy(text: bytes) -> Policy:
         document = tomllib.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _refusal("the document", str(error)) from error
-    for key in document:
-        if key not in _READERS:
-            raise _refusal(key, f"unknown key; known are {', '.join(_READERS)}")
-    return Policy(**{key: _READERS[key](key, value) for key, value in document.items()})
+    return Policy(**_fields("", document, _READERS))
+
+
+def _fields(place: str, table: Mapping[str, Any], readers: _Readers) -> dict[str, Any]:
+    for key in table:
+        if key not in readers:
+            raise _refusal(place + key, f"unknown key; known are {', '.join(readers)}")
+    return {key: readers[key](place + key, value) for key, value in table.items()}
 
 
 def _refusal(place: str, cause: str) -> PolicyError:
@@ -91,22 +104,36 @@ def _text(place: str, value: Any) -> str:
     return value
 
 
-def _reserved(place: str, value: Any) -> frozenset[NameKey]:
+def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The strings of a list, each with its place."""
     if not isinstance(value, list):
         raise _refusal(place, f"expected a list of strings, found {_kind(value)}")
-    keys = set()
     for number, entry in enumerate(value):
         at = f"{place}[{number}]"
+        yield at, _text(at, entry)
+
+
+def _reserved(place: str, value: Any) -> frozenset[NameKey]:
+    keys = set()
+    for at, entry in _texts(place, value):
         try:
-            keys.add(parse(_text(at, entry)).key)
+            keys.add(parse(entry).key)
         except InvalidNameError as error:
             raise _refusal(at, error.message) from error
     return frozenset(keys)
 
 
-def _classes(place: str, value: Any) -> Mapping[str, FileClass]:
-    from orgguard_mcp.fileclass import compile_pattern  # few policies have classes
+def _pattern(place: str, pattern: str) -> str:
+    from orgguard_mcp.fileclass import compile_pattern  # few policies have patterns
 
+    try:
+        compile_pattern(pattern)
+    except ValueError as error:
+        raise _refusal(place, f"not a gitignore-style pattern: {error}") from error
+    return pattern
+
+
+def _classes(place: str, value: Any) -> Mapping[str, FileClass]:
     if not isinstance(value, dict):
         raise _refusal(place, f"expected a table, found {_kind(value)}")
     classes = {}
@@ -115,12 +142,64 @@ def _classes(place: str, value: Any) -> Mapping[str, FileClass]:
         name = _text(at, entry)
         if name not in list(FileClass):
             raise _refusal(at, f"expected one of {', '.join(FileClass)}")
-        try:
-            compile_pattern(pattern)
-        except ValueError as error:
-            raise _refusal(at, f"not a gitignore-style pattern: {error}") from error
-        classes[pattern] = FileClass(name)
+        classes[_pattern(at, pattern)] = FileClass(name)
     return MappingProxyType(classes)
+
+
+def _approval(place: str, value: Any) -> tuple[Rule, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise _refusal(place, f"expected tables, each as [[{place}]], found {_kind(value)}")
+    return tuple(
+        Rule(**_fields(f"{place}[{number}].", entry, _RULE_READERS))
+        for number, entry in enumerate(value)
+    )
+
+
+def _paths(place: str, value: Any) -> tuple[str, ...]:
+    return _some(place, tuple(_pattern(at, pattern) for at, pattern in _texts(place, value)))
+
+
+def _people(place: str, value: Any) -> tuple[str, ...]:
+    people = tuple(_texts(place, value))
+    for at, person in people:
+        try:
+            check_person(person)
+        except ApproversError as error:
+            raise _refusal(
+                at, "expected a name or address as .orgguard/approvers has it"
+            ) from error
+    return _some(place, tuple(person for _, person in people))
+
+
+def _some(place: str, found: tuple[str, ...]) -> tuple[str, ...]:
+    """*found*, which must not be empty: that would say something else than leaving it out."""
+    if not found:
+        raise _refusal(place, "expected at least one; leave it out if it is not to matter")
+    return found
+
+
+def _count(place: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _refusal(place, "expected a whole number from 1 on, found another")
+    return value
+
+
+def _store(place: str, value: Any) -> str:
+    from urllib.parse import parse_qsl, urlsplit  # few policies name a store
+
+    url = _line(place, value)
+    try:
+        parts = urlsplit(url)
+        secret = parts.password is not None or any(
+            "password" in key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)
+        )
+    except ValueError as error:
+        raise _refusal(place, "expected a database's URL") from error
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise _refusal(place, "expected a database's URL: postgresql://…")
+    if secret:
+        raise _refusal(place, "it has a password, and the policy is public: use ~/.pgpass")
+    return url
 
 
 def _number(low: float, high: float) -> Callable[[str, Any], float]:
@@ -169,7 +248,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a list" if isinstance(value, list) else "another type")
 
 
-_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+_RULE_READERS: _Readers = {
+    "paths": _paths,
+    "protected": _boolean,
+    "approvers": _people,
+    "people": _count,
+}
+_READERS: _Readers = {
     "base": _text,
     "reserved": _reserved,
     "classes": _classes,
@@ -182,4 +267,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "repository": _line,
     "signing_agent": _boolean,
     "protected": _one_of("required", "if-key"),
+    "approval": _approval,
+    "store": _store,
 }

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from orgguard_mcp import advice
 from orgguard_mcp.display import visible
 from orgguard_mcp.errors import OrgGuardError
+from orgguard_mcp.grants import DIRECTORY, Grant
 from orgguard_mcp.model import Basis, Effect, Verdict
 
 Status = Literal["granted", "refused", "pending", "would ask"]
@@ -24,6 +25,10 @@ NEUTRAL = (
     " branches or the pull request."
 )
 MAY_WRITE = "You may write it."
+COMMIT = (
+    f"{MAY_WRITE} Commit the files in `grants` with it, unchanged: they are the signed consent,"
+    " which continuous integration looks for."
+)
 ASK_FIRST = f"Do not write it yet, nor a placeholder for it. {advice.ASK}"
 WAIT = (
     "Do not write the name, nor a placeholder for it. Carry on with work that does not need it,"
@@ -45,7 +50,9 @@ def _bare(schema: dict[str, Any]) -> None:
 
 
 class NameReply(BaseModel):
-    """What holds for one name. `evidence` has objects of path, line (0: the path itself), class."""
+    """What holds for one name. `evidence` has objects of path, line (0: the path itself), class;
+    `grants` the files to be committed, objects of path and text.
+    """
 
     model_config = ConfigDict(json_schema_extra=_bare)
     name: str
@@ -58,6 +65,7 @@ class NameReply(BaseModel):
     id: str = ""
     evidence: list[dict[str, str | int]] = []
     files: dict[str, int] = {}
+    grants: list[dict[str, str]] = []
 
 
 class Reply(BaseModel):
@@ -75,6 +83,19 @@ class Reply(BaseModel):
 def checked(verdicts: Sequence[Verdict]) -> Reply:
     """The reply to check_name."""
     return _reply(verdicts, "", [_next_after_check(verdict) for verdict in verdicts])
+
+
+def with_grants(reply: Reply, grants: Sequence[Sequence[Grant]]) -> Reply:
+    """*reply* with the grants that are to be committed, a list for each name."""
+    for name, files in zip(reply.names, grants, strict=True):
+        if files:
+            name.next = COMMIT
+            name.grants = [
+                {"path": f"{DIRECTORY}/{grant.file_name}", "text": grant.text} for grant in files
+            ]
+    if reply.effect == "allow" and any(grants):
+        reply.next = COMMIT
+    return reply
 
 
 def consent(verdicts: Sequence[Verdict], *, dry_run: bool = False) -> Reply:
@@ -115,6 +136,8 @@ def text(reply: Reply) -> str:
         lines += [
             f"  {place['path']}:{place['line']} ({place['class']})" for place in name.evidence
         ]
+        for grant in name.grants:
+            lines += [f"{grant['path']}:", grant["text"]]
     steps = dict.fromkeys(name.next for name in reply.names) or {reply.next: None}
     return "\n".join([*lines, *steps])
 

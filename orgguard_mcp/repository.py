@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple, Self
 
 from orgguard_mcp.base import Chooser
@@ -308,7 +309,8 @@ class Repository:
             old_mode, new_mode, old_oid, new_oid, status = meta.decode().lstrip(":").split(" ")
             path = os.fsdecode(raw)
             # Of a path in conflict the working tree's version, if asked for, comes second.
-            found[path] = FileChange(path, old_mode, new_mode, old_oid, new_oid, status == "U")
+            modes = intern(old_mode), intern(new_mode)  # thousands of files share a few
+            found[path] = FileChange(path, *modes, old_oid, new_oid, status == "U")
         return list(found.values())
 
     def _empty_tree(self) -> str:

@@ -9,24 +9,33 @@ base lists the reviewer's key, each yes is signed, and `ssh-keygen` asks for the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
-from orgguard_mcp import agents, consent, endorse
+from orgguard_mcp import agents
+from orgguard_mcp.approval import Approval
 from orgguard_mcp.console import Terminal
 from orgguard_mcp.display import ago, clock, code_points, plural, visible
+from orgguard_mcp.docket import MAX_ASKS, Docket, Question, Reply, Settled
 from orgguard_mcp.errors import SigningError
-from orgguard_mcp.guard import Guard
-from orgguard_mcp.model import Answer, Ask, Base, Decision, Request, Scope, Sightings
+from orgguard_mcp.model import Answer, Ask, Decision, Request, Scope
 from orgguard_mcp.names import canonicalise
 from orgguard_mcp.notary import Signer, Yes
 from orgguard_mcp.report.words import base_line
-from orgguard_mcp.scan import names_in
 
-POLL_SECONDS = 0.1
-"""How often the queue is looked at: a question is on screen well under a second after it came."""
+if TYPE_CHECKING:
+    from orgguard_mcp.storage.bell import Bell
 
-_MAX_ASKS = 5
+LOOK_SECONDS = 2.0
+"""How long a question is missed at most when its bell was lost."""
+
+POLL_SECONDS = 0.5
+"""How often the queue is looked at where no bell can be."""
+
+_MAX_BELLS = 8  # a shared store's bell is a connection; other repositories are looked at
 _COMMIT = "The grant lies in .orgguard/grants: commit it with the change."
+_WRITE = "The grant is in the store: `orgguard grants write` lays it into the clone that asked."
 _HELP = {
     "y": "allow the name everywhere in this repository, until withdrawn (you type the name)",
     "f": "allow the name only in the places shown (you type the name)",
@@ -40,60 +49,72 @@ _HELP = {
 
 
 class Review:
-    """One reviewer's session over one repository's queue."""
+    """One reviewer's session over the queues of one repository, or of several."""
 
-    def __init__(self, guard: Guard, terminal: Terminal, *, wait: bool = True) -> None:
+    def __init__(self, dockets: Sequence[Docket], terminal: Terminal, *, wait: bool = True) -> None:
         agents.refuse_agents()
-        self._guard = guard
+        self._dockets = dockets
         self._terminal = terminal
         self._wait = wait
-        self._signer = guard.notary.signer()
-        self._later: dict[str, int] = {}  # request -> how many asks it had when it was put off
+        self._bells: list[Bell] = []
+        self._pause = POLL_SECONDS
+        self._later: dict[tuple[str, str], int] = {}  # request -> its asks when it was put off
 
     def run(self) -> None:
         """Show and settle questions until the reviewer leaves or, without waiting, none is left."""
-        announced = False
         try:
-            self._introduce()
-            while True:
-                seen = self._guard.ledger.version()  # before the look: what comes later wakes us
-                if open_requests := self._open():
-                    self._settle(open_requests[0], len(open_requests))
-                    announced = False
-                elif not self._wait:
-                    return
-                else:
-                    if not announced:
-                        self._terminal.show(
-                            "No question is waiting. New ones appear here; q leaves."
-                        )
-                        announced = True
-                    if self._left(seen):
-                        return
+            with ExitStack() as bells:
+                self._listen(bells)
+                self._introduce()
+                self._review()
         except (EOFError, KeyboardInterrupt):
             self._terminal.show()
         except _Leave:
             pass
 
+    def _listen(self, stack: ExitStack) -> None:
+        heard = [docket.bell() for docket in self._dockets[:_MAX_BELLS]]
+        self._bells = [stack.enter_context(closing(bell)) for bell in heard if bell]
+        if None not in heard:
+            self._pause = LOOK_SECONDS
+
+    def _review(self) -> None:
+        said = ""
+        while True:
+            seen = self._versions()  # before the look: what comes later wakes us
+            waiting, others = self._open()
+            if waiting:
+                self._settle(*waiting[0], len(waiting))
+                said = ""
+                continue
+            if (idle := _idle(others, self._wait)) != said:
+                self._terminal.show(idle)
+                said = idle
+            if not self._wait or self._left(seen):
+                return
+
     # --- signing ------------------------------------------------------------------------------
 
     def _introduce(self) -> None:
-        """Say what a yes will be worth here, and offer to sign those that are not signed yet."""
-        endorse.check_log(self._guard)
-        if not self._guard.approvers:
-            return
-        if not self._signer:
-            self._terminal.show(
-                "The base lists approvers, and your key is not among them: what you allow holds on"
-                " this machine\nonly, until one of them signs it (`orgguard approver list`).\n"
-            )
-        elif waiting := endorse.unsigned(self._guard):
-            self._offer(waiting, self._signer)
+        """Say what a yes will be worth, and offer to sign those that are not signed yet."""
+        for docket in self._dockets:
+            docket.verify()
+            if not docket.lists_approvers:
+                continue
+            if not docket.signer:
+                self._terminal.show(
+                    "The base lists approvers, and your key is not among them: what you allow holds"
+                    " on this machine\nonly, until one of them signs it (`orgguard approver"
+                    " list`).\n"
+                )
+            elif waiting := docket.unsigned():
+                self._offer(docket, waiting, docket.signer)
 
-    def _offer(self, waiting: list[Yes], signer: Signer) -> None:
+    def _offer(self, docket: Docket, waiting: list[Yes], signer: Signer) -> None:
+        where = f" in {visible(docket.label)}" if docket.label else ""
         self._terminal.show(
-            f"{plural(len(waiting), 'name is', 'names are')} allowed on this machine, and not"
-            " signed: elsewhere it does not count.\n"
+            f"{plural(len(waiting), 'name is', 'names are')} allowed on this machine{where}, and"
+            " not signed: elsewhere it does not count.\n"
         )
         for yes in waiting:
             self._terminal.show(f"  {visible(yes.request.name.surface)}  {_where(yes.scope)}")
@@ -105,7 +126,7 @@ class Review:
             self._terminal.show("Nothing was signed.\n")
             return
         try:
-            endorse.sign(self._guard, waiting, signer)
+            docket.sign(waiting)
         except SigningError as error:
             self._terminal.show("\n".join(error.lines()) + "\n")
         else:
@@ -113,71 +134,72 @@ class Review:
 
     # --- the queue ----------------------------------------------------------------------------
 
-    def _open(self) -> list[Request]:
-        requests = self._guard.ledger.pending()
-        return [r for r in requests if len(r.asks) > self._later.get(r.id, 0)]
+    def _versions(self) -> list[int]:
+        return [docket.version() for docket in self._dockets]
 
-    def _left(self, seen: int) -> bool:
-        """Wait until the queue is another than *seen*, or a line is typed; whether that leaves."""
-        while self._guard.ledger.version() == seen:
-            if (typed := self._terminal.line(POLL_SECONDS)) is not None:
+    def _open(self) -> tuple[list[tuple[Docket, Request]], list[Approval]]:
+        """The questions that may be put now, oldest first, and what those for others lack."""
+        queues = [(docket, docket.queue()) for docket in self._dockets]
+        mine = [(docket, request) for docket, queue in queues for request in queue.mine]
+        left = [one for one in mine if len(one[1].asks) > self._later.get(_id(*one), 0)]
+        others = [approval for _, queue in queues for approval in queue.others]
+        return sorted(left, key=lambda one: one[1].created_at), others
+
+    def _left(self, seen: list[int]) -> bool:
+        """Wait until a queue is another than *seen*, or a line is typed; whether that leaves."""
+        while self._versions() == seen:
+            if (typed := self._line()) is not None:
                 return typed.strip().lower() in {"q", "quit", "exit"}
         return False
 
+    def _line(self) -> str | None:
+        """The line typed, or None when it is time to look at the queues."""
+        typed = self._terminal.line(self._pause, self._bells)
+        for bell in self._bells:
+            bell.hush()
+        return typed
+
     # --- one question -------------------------------------------------------------------------
 
-    def _settle(self, request: Request, total: int) -> None:
+    def _settle(self, docket: Docket, request: Request, total: int) -> None:
         agents.refuse_asker([request])
-        seen = self._guard.sightings(request.name)
-        others = self._others(request)
+        asked = docket.question(request)
         self._terminal.forget_typing()
-        for line in question(request, seen, self._guard.base, total, time.time()):
+        for line in question(asked, docket.label, total, time.time()):
             self._terminal.show(line)
-        for line in also_named(others):
-            self._terminal.show(line)
-        keys = self._keys(request)
+        keys = self._keys(docket, request)
         while True:
             name, choice = visible(request.name.surface), ",".join(keys)
-            answer = self._typed(request, f'Write "{name}" in this public repository? [{choice}] ')
+            prompt = f'Write "{name}" in this public repository? [{choice}] '
+            answer = self._typed(docket, request, prompt)
             if answer is None:
                 return
-            if self._take(request, answer.strip().lower(), keys):
+            if self._take(docket, request, answer.strip().lower(), keys):
                 return
 
-    def _others(self, request: Request) -> list[str]:
-        """The names that stand beside the one asked for, and that the answer does not cover."""
-        said = [(ask.where, f"{ask.excerpt}\n{ask.purpose}") for ask in request.asks[:_MAX_ASKS]]
-        found = names_in(self._guard, said)
-        return [name for name in found if canonicalise(name) != request.name.key]
-
-    def _keys(self, request: Request) -> list[str]:
+    def _keys(self, docket: Docket, request: Request) -> list[str]:
         lacking = {
             "f": not request.paths,
             "c": not _branch(request),
-            "a": len(self._same_asker(request)) < 2,
+            "a": len(_same_asker(docket, request)) < 2,
         }
         return [key for key in _HELP if not lacking.get(key)]
 
-    def _same_asker(self, request: Request) -> list[Request]:
-        """The open requests that nobody but the clients behind *request* asked."""
-        askers = {_asker(ask) for ask in request.asks}
-        return [r for r in self._guard.ledger.pending() if {_asker(a) for a in r.asks} <= askers]
-
-    def _take(self, request: Request, key: str, keys: list[str]) -> bool:
+    def _take(self, docket: Docket, request: Request, key: str, keys: list[str]) -> bool:
         """Act on one typed answer; whether the question is done with."""
         match key if key in keys else "?":
             case "y":
-                return self._grant(request, Scope())
+                return self._grant(docket, request, Scope())
             case "f":
-                return self._grant(request, Scope(request.paths))
+                return self._grant(docket, request, Scope(request.paths))
             case "c":
-                return self._grant(request, Scope(branch=_branch(request)))
+                return self._grant(docket, request, Scope(branch=_branch(request)))
             case "n":
-                return self._refuse([request])
+                return self._refuse(docket, [request])
             case "a":
-                return self._refuse(self._same_asker(request))
+                return self._refuse(docket, _same_asker(docket, request))
             case "s":
-                self._later[request.id] = len(request.asks)
+                self._later[_id(docket, request)] = len(request.asks)
                 self._terminal.show("Left in the queue.\n")
                 return True
             case "q":
@@ -186,89 +208,80 @@ class Review:
                 self._terminal.show("\n".join(f"{one} - {_HELP[one]}" for one in keys))
                 return False
 
-    def _grant(self, request: Request, scope: Scope) -> bool:
-        typed = self._typed(request, f"Type the name to allow it {_where(scope)}: ")
+    def _grant(self, docket: Docket, request: Request, scope: Scope) -> bool:
+        typed = self._typed(docket, request, f"Type the name to allow it {_where(scope)}: ")
         if typed is None:
             return True
         if canonicalise(typed) != request.name.key:
             self._terminal.show("That is not the name. Nothing was decided.")
             return False
-        if self._signer:
+        if docket.signer:
             what = f'"{visible(request.name.surface)}" {_where(scope)}'
-            until = clock(time.time() + self._guard.policy.grant_days * 86400, time.time())
-            self._terminal.show(f"You sign for {what}, until {until}, as {self._signer.person}.")
+            until = clock(time.time() + docket.grant_days * 86400, time.time())
+            self._terminal.show(f"You sign for {what}, until {until}, as {docket.signer.person}.")
         try:
-            self._decide(request, Answer.GRANT, scope=scope)
+            self._decide(docket, Reply(request, Answer.GRANT, scope))
         except SigningError as error:
             self._terminal.show("\n".join(error.lines()))
             return False
         return True
 
-    def _refuse(self, requests: list[Request]) -> bool:
-        reason = self._typed(requests[0], "A word to the agent (Enter for none): ")
+    def _refuse(self, docket: Docket, requests: list[Request]) -> bool:
+        reason = self._typed(docket, requests[0], "A word to the agent (Enter for none): ")
         for request in requests if reason is not None else ():
-            self._decide(request, Answer.REFUSE, reason=(reason or "").strip()[:500])
+            self._decide(docket, Reply(request, Answer.REFUSE, reason=(reason or "").strip()[:500]))
         return True
 
-    def _decide(
-        self, request: Request, answer: Answer, *, scope: Scope | None = None, reason: str = ""
-    ) -> None:
-        mine = (answer, scope or Scope(), reason)
-        stands = self._guard.decide(
-            request, answer, scope=scope, reason=reason, channel=consent.TERMINAL,
-            signer=self._signer,
-        )  # fmt: skip
-        if (stands.answer, stands.scope, stands.reason) != mine:
-            self._terminal.show(f"Somebody was first: {outcome(stands)}.\n")
-        elif answer is Answer.GRANT and self._signer:
-            self._terminal.show(f"Allowed {_where(stands.scope)}, signed. {_COMMIT}\n")
-        elif answer is Answer.GRANT:
-            self._terminal.show(f"Allowed {_where(stands.scope)}, until `orgguard withdraw`.\n")
-        else:
-            self._terminal.show("Refused. The agent is told.\n")
+    def _decide(self, docket: Docket, reply: Reply) -> None:
+        settled = docket.settle(reply)
+        self._terminal.show(f"{_told(reply, settled, docket.signer)}\n")
 
-    def _typed(self, request: Request, prompt: str) -> str | None:
+    def _typed(self, docket: Docket, request: Request, prompt: str) -> str | None:
         """The reviewer's line, or None when somebody else settled the question meanwhile."""
         self._terminal.show(prompt, end="")
         seen = -1
         while True:
-            if (typed := self._terminal.line(POLL_SECONDS)) is not None:
-                return typed
-            if (now := self._guard.ledger.version()) != seen:
+            if (now := docket.version()) != seen:
                 seen = now
-                if decision := self._guard.ledger.decision_on(request.id):
+                if decision := docket.outcome(request.id):
                     self._terminal.show(f"\nSettled elsewhere: {outcome(decision)}.\n")
                     return None
+            if (typed := self._line()) is not None:
+                return typed
 
 
 class _Leave(Exception):  # noqa: N818  # no error: the reviewer's wish
     """The reviewer leaves."""
 
 
-def question(
-    request: Request, seen: Sightings, base: Base, total: int, now: float
-) -> Iterator[str]:
+def question(asked: Question, label: str, total: int, now: float) -> Iterator[str]:
     """The lines of one question: what is known first, what the agent says last."""
-    name = visible(request.name.surface)
+    request = asked.request
     waiting = f"(1/{total}) " if total > 1 else ""
     yield f"{waiting}An agent asks to write a name that this repository does not establish"
     yield ""
-    yield f"  name         {name}"
+    if label:
+        yield f"  repository   {visible(label)}"
+    yield f"  name         {visible(request.name.surface)}"
     if letters := code_points(request.name.surface):
         yield f"               {letters}"
-    yield f"  evidence     {seen.why}"
-    for place in seen.evidence:
+    if asked.protected:
+        yield "  PROTECTED    it must never be public: a yes lifts that"
+    yield f"  evidence     {asked.sightings.why}"
+    for place in asked.sightings.evidence:
         yield f"               {visible(str(place))} ({place.file_class.value})"
-    yield f"  base         {base_line(base)}"
+    yield f"  base         {base_line(asked.base)}"
     yield f"  asked        {ago(request.created_at, now)}, lapses {clock(request.expires_at, now)}"
+    if asked.approval.ruled:
+        yield f"  signatures   {asked.approval}"
     yield ""
     yield "  The agent's own words (not verified):"
-    for ask in request.asks[:_MAX_ASKS]:
+    for ask in request.asks[:MAX_ASKS]:
         yield from _agent_words(ask)
-    if hidden := len(request.asks) - _MAX_ASKS:
-        if hidden > 0:
-            yield f"    … and {plural(hidden, 'more place')}"
+    if (hidden := len(request.asks) - MAX_ASKS) > 0:
+        yield f"    … and {plural(hidden, 'more place')}"
     yield ""
+    yield from also_named(asked.beside)
 
 
 def _agent_words(ask: Ask) -> Iterator[str]:
@@ -281,13 +294,52 @@ def _agent_words(ask: Ask) -> Iterator[str]:
         yield f"    client     {visible(ask.asker.label, 60)}"
 
 
-def also_named(others: list[str]) -> Iterator[str]:
+def also_named(others: Sequence[str]) -> Iterator[str]:
     """What a reviewer must not overlook in the agent's words: names that were not asked for."""
     if others:
-        listed = ", ".join(visible(name, 60) for name in others[:_MAX_ASKS])
-        more = f" and {len(others) - _MAX_ASKS} more" if len(others) > _MAX_ASKS else ""
+        listed = ", ".join(visible(name, 60) for name in others[:MAX_ASKS])
+        more = f" and {len(others) - MAX_ASKS} more" if len(others) > MAX_ASKS else ""
         yield f"  Also in these words, and not covered by your answer: {listed}{more}"
         yield ""
+
+
+def _idle(others: Sequence[Approval], wait: bool) -> str:
+    """What is said while no question waits for this reviewer."""
+    lines = ["No question is waiting. New ones appear here; q leaves."] if wait else []
+    if others:
+        people = dict.fromkeys(person for one in others for lack in one.lacks for person in lack.of)
+        count = plural(len(others), "question waits", "questions wait")
+        lines.append(f"{count} for others: {', '.join(people) or 'nobody, see `orgguard pending`'}")
+    return "\n".join(lines)
+
+
+def _told(reply: Reply, settled: Settled, signer: Signer | None) -> str:
+    """What became of *reply*, for whoever gave it."""
+    stands, commit = settled.decision, _COMMIT if settled.laid else _WRITE
+    if signer and reply.answer is Answer.GRANT and settled.approval.ruled:
+        if stands is None:
+            return f"Signed {_where(reply.scope)}; {settled.approval}. {commit}"
+        if stands.answer is Answer.GRANT and signer.person in settled.approval.signed:
+            return f"Allowed, {settled.approval}. {commit}"
+    if stands is None:
+        return f"Nothing was decided: {settled.approval}."
+    if (stands.answer, stands.scope, stands.reason) != (reply.answer, reply.scope, reply.reason):
+        return f"Somebody was first: {outcome(stands)}."
+    if reply.answer is Answer.GRANT and signer:
+        return f"Allowed {_where(stands.scope)}, signed. {commit}"
+    if reply.answer is Answer.GRANT:
+        return f"Allowed {_where(stands.scope)}, until `orgguard withdraw`."
+    return "Refused. The agent is told."
+
+
+def _id(docket: Docket, request: Request) -> tuple[str, str]:
+    return docket.label, request.id
+
+
+def _same_asker(docket: Docket, request: Request) -> list[Request]:
+    """The open requests that nobody but the clients behind *request* asked."""
+    askers = {_asker(ask) for ask in request.asks}
+    return [r for r in docket.queue().mine if {_asker(a) for a in r.asks} <= askers]
 
 
 def _branch(request: Request) -> str:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from orgguard_mcp import names
 from orgguard_mcp.change import Change, Sources, read_change
-from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals
-from orgguard_mcp.detect.gather import Candidate, gather
+from orgguard_mcp.crew import Crew
+from orgguard_mcp.detect.gather import Candidate, Gathered, Thin, gather
 from orgguard_mcp.detect.weigh import PEDANTIC, REGULAR, Weighed, likely, weigh
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import InvalidNameError
@@ -34,6 +36,7 @@ from orgguard_mcp.model import (
     Finding,
     Level,
     Location,
+    Place,
     Report,
     Surface,
     Trust,
@@ -42,14 +45,12 @@ from orgguard_mcp.model import (
 )
 from orgguard_mcp.names import Name, NameKey
 from orgguard_mcp.packages import class_of
+from orgguard_mcp.portions import Portion, Stretch, Terms, portions
 from orgguard_mcp.sweep import Sweep
 from orgguard_mcp.written import without_ours
 
 MAX_DECODED = 100_000
 """Encoded stretches read in one change; more of them are no text that somebody wrote."""
-
-_MANY_LINES = 1 << 14  # lines remembered, of up to so many characters
-_SHORT_LINE = 200
 
 Progress = Callable[[int], None]
 """Hears how many files, messages and the like were read."""
@@ -117,14 +118,13 @@ def judge(
     is given. Raises `OrgGuardError` when they could not be judged.
     """
     floor = PEDANTIC() if (level or guard.policy.level) is Level.PEDANTIC else REGULAR()
-    reading = _Reading(progress, frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files()))
-    sweep = Sweep(guard.protected)
+    sweep, decoded = Sweep(guard.protected), _Decoded()
     told, thinning = guard.told(), _Thinning(guard)
-    candidates = gather(sweep.over(reading.artifacts(artifacts)), guard.holdings, thinning)
+    candidates = _gathered(guard, _wanted(guard, artifacts, progress), thinning, sweep, decoded)
     least = 0.0 if told else PEDANTIC()
     weighed = weigh(candidates, guard.holdings, thinning.file_class, least)
-    judged = _judged(guard, weighed, floor, told, reading)
-    findings = _with_protected(guard, [one for one, _ in judged if one], sweep, reading)
+    judged = _judged(guard, weighed, floor, told, decoded)
+    findings = _with_protected(guard, [one for one, _ in judged if one], sweep, decoded)
     return Judged(
         findings=tuple(fingerprinted(findings)),
         verdicts=tuple(verdict for _, verdict in judged),
@@ -188,54 +188,64 @@ def _undecided(guard: Guard, name: str) -> bool:
 # --- reading ----------------------------------------------------------------------------------
 
 
+def _wanted(
+    guard: Guard, artifacts: Iterable[Artifact], progress: Progress | None
+) -> Iterator[Artifact]:
+    """*artifacts* without what OrgGuard itself writes."""
+    spared = frozenset(f"{GRANTS}/{one}" for one in guard.grants.plain_files())
+    for count, artifact in enumerate(artifacts, 1):
+        if artifact.path not in spared and (left := without_ours(artifact)).lines:
+            yield left
+        if progress:
+            progress(count)
+
+
+def _gathered(
+    guard: Guard, artifacts: Iterable[Artifact], thin: Thin, sweep: Sweep, decoded: _Decoded
+) -> list[Candidate]:
+    """The candidates in *artifacts*. *sweep* hears all of their text, and *decoded* where what was
+    decoded of it stands.
+    """
+    gathered = Gathered(thin)
+
+    def terms() -> Terms:
+        return Terms(MAX_DECODED - len(decoded.places), gathered.thinned)
+
+    with Crew(guard.holdings) as crew:
+        for portion, shown in crew.read(portions(artifacts), terms):
+            if len(shown.stretches) > terms().room or gathered.lacks(shown.candidates):
+                shown = crew.again(portion, terms())  # it was given away before that was known
+            gathered.add(shown.candidates)
+            sweep.over(decoded.along(portion, shown.stretches))
+    return gathered.candidates
+
+
 @dataclass(slots=True)
-class _Reading:
-    """Hands artifacts on, with what their encoded stretches say, and remembers where those are."""
+class _Decoded:
+    """Where the encoded stretches of a change stand, by what they say."""
 
-    progress: Progress | None
-    spared: frozenset[str] = frozenset()
-    decoded: dict[tuple[str, int, str], Location] = field(default_factory=dict)
-    plain: set[str] = field(default_factory=set)
-    """Lines of which nothing is encoded."""
+    places: dict[tuple[str, int, str], Location] = field(default_factory=dict)
 
-    def artifacts(self, artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
-        for count, artifact in enumerate(artifacts, 1):
-            if artifact.path in self.spared or not (artifact := without_ours(artifact)).lines:
-                continue
+    def along(self, portion: Portion, stretches: Iterable[Stretch]) -> Iterator[Artifact]:
+        """The artifacts of *portion*, each followed by what its *stretches* say, if anything."""
+        said = {at: list(group) for at, group in groupby(stretches, attrgetter("artifact"))}
+        for at, artifact in enumerate(portion):
             yield artifact
-            if said := tuple(self._said(artifact)):
-                yield replace(artifact, lines=said)
-            if self.progress:
-                self.progress(count)
-
-    def _said(self, artifact: Artifact) -> Iterator[tuple[int, str]]:
-        texts = dict(artifact.lines)
-        found = self._decodings(artifact.lines)
-        joined = joined_literals(artifact.lines) if artifact.surface.in_file else ()
-        for number, one in (*found, *joined):
-            place = artifact.path, number, one.text
-            if len(self.decoded) < MAX_DECODED and place not in self.decoded:
-                self.decoded[place] = Location(
-                    artifact.surface, artifact.path, number, one.start + 1, one.end - one.start,
-                    texts[number],
-                )  # fmt: skip
-                yield number, one.text
-
-    def _decodings(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Decoded]]:
-        for number, line in lines:
-            if line in self.plain:
-                continue
-            said = None
-            for said in decodings(line):
-                yield number, said
-            if not said and len(line) <= _SHORT_LINE:
-                if len(self.plain) > _MANY_LINES:
-                    self.plain.clear()
-                self.plain.add(line)
+            if at in said:
+                texts = dict(artifact.lines)
+                for _, number, one in said[at]:
+                    self.places.setdefault(
+                        (artifact.path, number, one.text),
+                        Location(
+                            artifact.surface, artifact.path, number, one.start + 1,
+                            one.end - one.start, texts[number],
+                        ),
+                    )  # fmt: skip
+                yield replace(artifact, lines=tuple((n, one.text) for _, n, one in said[at]))
 
     def written(self, location: Location) -> Location:
         """*location* as it stands in the change, if it lies in what was decoded."""
-        stretch = self.decoded.get((location.path, location.line, location.text))
+        stretch = self.places.get((location.path, location.line, location.text))
         return replace(stretch, surface=location.surface) if stretch else location
 
 
@@ -275,7 +285,7 @@ def _judged(
     weighed: Iterable[Weighed],
     floor: float,
     told: AbstractSet[NameKey],
-    reading: _Reading,
+    decoded: _Decoded,
 ) -> list[tuple[Finding | None, Verdict]]:
     """Each weighed name that is reported or that a human was *told* of, as a finding or allowed."""
     narrow = guard.grants.narrow
@@ -288,7 +298,7 @@ def _judged(
             verdict = guard.check(one.text)
         except InvalidNameError:
             continue
-        locations = _written_places(one, reading)
+        locations = _written_places(one, decoded)
         if spoken_on or narrow:
             verdict, locations = _narrowed(guard, verdict, locations)
         if verdict.effect is Effect.ALLOW:
@@ -298,8 +308,8 @@ def _judged(
     return judged
 
 
-def _written_places(one: Weighed, reading: _Reading) -> tuple[Location, ...]:
-    return tuple(dict.fromkeys(reading.written(sighting.location) for sighting in one.sightings))
+def _written_places(one: Weighed, decoded: _Decoded) -> tuple[Location, ...]:
+    return tuple(dict.fromkeys(decoded.written(sighting.location) for sighting in one.sightings))
 
 
 def _narrowed(
@@ -310,15 +320,17 @@ def _narrowed(
     """
     if verdict.effect is Effect.ALLOW or verdict.basis is Basis.REFUSED:
         return verdict, locations
-    by_path = {
-        path: guard.judge(verdict.name, path)
-        for path in dict.fromkeys(loc.path for loc in locations if _in_tree(loc.surface))
-    }
-    held = {path for path, said in by_path.items() if said.effect is Effect.ALLOW}
-    left = tuple(loc for loc in locations if not (_in_tree(loc.surface) and loc.path in held))
+    said = {at: guard.judge(verdict.name, at) for at in dict.fromkeys(map(_at, locations))}
+    left = tuple(loc for loc in locations if said[_at(loc)].effect is not Effect.ALLOW)
     if not left:
-        return next(iter(by_path.values())), locations
-    return verdict, left
+        return next(iter(said.values())), locations
+    open_ = [said[_at(loc)] for loc in left]
+    return next((one for one in open_ if one.basis is not Basis.PENDING), open_[0]), left
+
+
+def _at(location: Location) -> Place:
+    """The file that *location* is in; the path is empty where there is none."""
+    return Place(location.path or None) if _in_tree(location.surface) else Place("")
 
 
 def _in_tree(surface: Surface) -> bool:
@@ -346,7 +358,7 @@ def _finding(one: Weighed, verdict: Verdict, locations: tuple[Location, ...]) ->
 
 
 def _with_protected(
-    guard: Guard, findings: Iterable[Finding], sweep: Sweep, reading: _Reading
+    guard: Guard, findings: Iterable[Finding], sweep: Sweep, decoded: _Decoded
 ) -> list[Finding]:
     """*findings*, with every place of each protected name, whether it reads as a name or not."""
     findings = list(findings)
@@ -354,7 +366,7 @@ def _with_protected(
     found = [(f.verdict, f.locations) for f in findings if f.verdict.basis is Basis.PROTECTED]
     for key, places in sweep.found.items():
         name = Name(written(next(iter(places))), key)
-        spots = tuple(map(reading.written, places))
+        spots = tuple(map(decoded.written, places))
         verdict, left = _narrowed(guard, guard.judge(name), spots)
         if verdict.effect is not Effect.ALLOW:
             found.append((verdict, left))

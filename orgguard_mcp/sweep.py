@@ -37,7 +37,7 @@ class _Token(NamedTuple):
 
 
 class Sweep:
-    """Hands artifacts on and remembers where they hold protected names, by their keys."""
+    """Reads artifacts and remembers where they hold protected names, by their keys."""
 
     def __init__(self, protected: Protected) -> None:
         self.found: dict[NameKey, dict[Location, None]] = {}
@@ -46,12 +46,11 @@ class Sweep:
         self._dull: set[str] = set()
         self._live: set[str] = set()
 
-    def over(self, artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
-        """*artifacts* as they are, each read before it is handed on."""
+    def over(self, artifacts: Iterable[Artifact]) -> None:
+        """Read *artifacts*."""
         for artifact in artifacts:
             if self._protected.key:
                 self._read(artifact)
-            yield artifact
 
     def _read(self, artifact: Artifact) -> None:
         runs = set(WORD.findall("\n".join([text for _, text in artifact.lines])))

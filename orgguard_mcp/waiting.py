@@ -77,6 +77,16 @@ class Watch:
                 decided.set()
 
 
+async def until_changed(ledger: Watched, seen: int) -> int:
+    """The version of *ledger*, as soon as it is another than *seen*. Raises `LedgerError` when it
+    cannot be read.
+    """
+    with _listening(ledger) as bell:
+        while (now := await in_thread(ledger.version)) == seen:
+            await _next_ring(bell)
+        return now
+
+
 @contextmanager
 def _listening(ledger: Watched) -> Iterator[Bell | None]:
     bell = ledger.bell()

@@ -27,8 +27,10 @@ from orgguard_mcp.git import Git, Lack
 
 MAX_WORKERS = 8
 
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from orgguard_mcp.workers import serve; serve()"
-_FAILED = (OSError, EOFError, ValueError, TypeError)
+FAILED = (OSError, EOFError, ValueError, TypeError)
+"""What asking a process that has gone, or has gone wrong, may raise."""
+
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from {} import serve; serve()"
 _DONE = -1
 _TOLD = 64  # blobs after which a worker tells how far it is
 _TICK = 0.1  # seconds between two words on progress
@@ -92,7 +94,7 @@ class Pool:
             try:
                 for count in worker.do(jobs[number]):
                     counts[number] = count
-            except _FAILED:
+            except FAILED:
                 worker.kill()
                 return False
             finally:
@@ -110,26 +112,36 @@ def _awaited(future: Future[bool], tick: Callable[[], None]) -> bool:
     return future.result()
 
 
-class _Worker:
-    """One worker process. Every method may be called after it has gone."""
+class Child:
+    """A process that serves *module*, over pipes. Every method may be called after it has gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         package = str(Path(__file__).parents[1])
         self._process: subprocess.Popen[bytes] | None = None
         with suppress(OSError):
             self._process = subprocess.Popen(
                 # Isolated: nothing in the working directory, a repository, is taken for a module.
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, *filter(None, sys.path), package],
+                [sys.executable, "-I", "-S", "-c", _PROGRAM.format(module),
+                 *filter(None, sys.path), package],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
-    def do(self, job: Job) -> Iterator[int]:
-        """Do *job*; tell how many blobs have been read. One of `_FAILED` when that went wrong."""
-        if not self._process or not self._process.stdin or not self._process.stdout:
+    @property
+    def answers(self) -> IO[bytes]:
+        """Where its answers come from. Raises one of `FAILED` when it could not be started."""
+        if not self._process or not self._process.stdout:
             raise EOFError
-        _send(self._process.stdin, tuple(job))
-        while (count := _receive(self._process.stdout)) != _DONE:
-            yield int(count)  # type: ignore[call-overload]  # our own worker's
+        return self._process.stdout
+
+    def send(self, message: object) -> None:
+        """Send it plain values. One of `FAILED` when that went wrong."""
+        if not self._process or not self._process.stdin:
+            raise EOFError
+        send(self._process.stdin, message)
+
+    def receive(self) -> object:
+        """What it answers. One of `FAILED` when that went wrong."""
+        return receive(self.answers)
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -146,14 +158,29 @@ class _Worker:
             self._process.wait()
 
 
-def _send(pipe: IO[bytes], message: tuple[object, ...] | int) -> None:
+class _Worker(Child):
+    """A worker of this module's."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__)
+
+    def do(self, job: Job) -> Iterator[int]:
+        """Do *job*; tell how many blobs have been read. One of `FAILED` when that went wrong."""
+        self.send(tuple(job))
+        while (count := self.receive()) != _DONE:
+            yield int(count)  # type: ignore[call-overload]  # our own worker's
+
+
+def send(pipe: IO[bytes], message: object) -> None:
+    """Write *message*, plain values, for `receive`."""
     data = marshal.dumps(message)  # type: ignore[arg-type]  # plain types, all of them
     pipe.write(len(data).to_bytes(8))
     pipe.write(data)
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes]) -> object:
+def receive(pipe: IO[bytes]) -> object:
+    """What another process of ours sent. Raises `EOFError` when it has gone."""
     size = pipe.read(8)
     data = pipe.read(int.from_bytes(size))
     if len(size) < 8 or len(data) < int.from_bytes(size):
@@ -167,9 +194,9 @@ def serve() -> None:
     gc.disable()  # there are no cycles, only columns to look for them in
     with suppress(EOFError, BrokenPipeError):
         while True:
-            job = Job(*_receive(sys.stdin.buffer))  # type: ignore[misc]
-            _make(job, lambda count: _send(sys.stdout.buffer, count))
-            _send(sys.stdout.buffer, _DONE)
+            job = Job(*receive(sys.stdin.buffer))  # type: ignore[misc]
+            _make(job, lambda count: send(sys.stdout.buffer, count))
+            send(sys.stdout.buffer, _DONE)
 
 
 def _make(job: Job, told: Callable[[int], None]) -> None:

@@ -26,13 +26,14 @@ class Human:
     """
 
     def __init__(
-        self, repo: Path | str, *options: str, command: str = "review", timeout: float = 20,
+        self, repo: Path | str | None, *options: str, command: str = "review", timeout: float = 20,
         **environment: str,
     ) -> None:  # fmt: skip
+        where = ["--repo", str(repo)] if repo else []
         # In a session of its own, detached from whoever asks: see `detached`.
         self.terminal = pexpect.spawn(
             COMMAND[0],
-            [*COMMAND[1:], command, "--repo", str(repo), *options],
+            [*COMMAND[1:], command, *where, *options],
             timeout=timeout, encoding="utf-8", dimensions=(50, 200), env=os.environ | environment,
         )  # fmt: skip
         self._emitted = io.StringIO()

@@ -25,6 +25,8 @@ CLAUSES: dict[str, Clause] = {
             "test_end_to_end::test_two_clients_share_one_question_and_its_answer",
             "test_review::test_a_question_is_on_screen_within_a_second",
             "test_review::test_a_question_that_comes_right_after_a_look_is_not_overlooked",
+            "test_review::test_a_question_is_found_without_a_bell",
+            "test_review::test_a_review_that_is_left_takes_its_bell_along",
             "test_scan::test_asking_puts_each_finding_into_the_queue_once",
         ),
     ),

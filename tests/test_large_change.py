@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orgguard_mcp import knowledge
+from orgguard_mcp import knowledge, portions
 from orgguard_mcp.detect import gather, shape
 from orgguard_mcp.fingerprints import any_of
 from orgguard_mcp.guard import Guard
@@ -41,7 +41,7 @@ def _found(judged: Judged) -> dict[str, Finding]:
 def cramped(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few words are kept that a change of some lines is judged in parts."""
     monkeypatch.setattr(gather, "MAX_CANDIDATES", 4)
-    monkeypatch.setattr(gather, "_CHUNK", 3)
+    monkeypatch.setattr(portions, "PORTION", 30)
 
 
 @pytest.mark.usefixtures("cramped")

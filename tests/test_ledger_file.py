@@ -216,3 +216,12 @@ def test_unusable_ledger_lets_no_name_through(make_repo: Callable[..., Repo]) ->
         (guard.repository.state_dir / "ledger.sqlite3").write_bytes(b"no database\n" * 500)
         with pytest.raises(LedgerError):
             guard.check(COINED)
+
+
+def test_an_id_that_is_taken_is_not_given_out_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = iter(["0000000a", "0000000a", "0000000b"])
+    monkeypatch.setattr("orgguard_mcp.storage.store.secrets.token_hex", lambda _: next(ids))
+    with closing(Ledger(path)) as ledger:
+        assert [ask(ledger, name).id for name in (COINED, COINED_TOO)] == ["0000000a", "0000000b"]

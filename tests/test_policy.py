@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orgguard_mcp.approval import Rule
 from orgguard_mcp.errors import PolicyError
 from orgguard_mcp.fileclass import Classifier
 from orgguard_mcp.model import FileClass, Level, Trust
@@ -17,7 +18,7 @@ from tests.names import COINED, COINED_TOO
 
 KEYS = [
     "base", "reserved", "classes", "hold_seconds", "lapse_hours", "level", "unscanned",
-    "trust", "grant_days", "repository", "signing_agent", "protected",
+    "trust", "grant_days", "repository", "signing_agent", "protected", "approval", "store",
 ]  # fmt: skip
 
 
@@ -48,9 +49,16 @@ def test_a_full_policy_is_read() -> None:
     repository = "example.com/team_a/app"
     signing_agent = true
     protected = "if-key"
+    store = "postgresql://user_1@db.example.com/orgguard?sslmode=verify-full"
     [classes]
     "data/**" = "generated"
     "rules/*" = "agent rules"
+    [[approval]]
+    paths = ["billing/**", "*.sql"]
+    approvers = ["ann@example.com"]
+    [[approval]]
+    protected = true
+    people = 2
     """
     assert parse_policy(text.encode()) == Policy(
         "upstream/main",
@@ -65,6 +73,11 @@ def test_a_full_policy_is_read() -> None:
         "example.com/team_a/app",
         True,
         "if-key",
+        (
+            Rule(paths=("billing/**", "*.sql"), approvers=("ann@example.com",)),
+            Rule(protected=True, people=2),
+        ),
+        "postgresql://user_1@db.example.com/orgguard?sslmode=verify-full",
     )
 
 
@@ -82,6 +95,25 @@ def test_a_policy_does_not_change_after_it_was_read() -> None:
     ("text", "place"),
     [
         ("allow = ['x']", "at allow:"),
+        ("approval = {}", "at approval:"),
+        ("[approval]\npeople = 2", "at approval:"),
+        ("approval = [1]", "at approval:"),
+        ("[[approval]]\npeople = 1\n[[approval]]\nperson = 1", "at approval[1].person:"),
+        ("[[approval]]\npaths = 'x'", "at approval[0].paths:"),
+        ("[[approval]]\npaths = []", "at approval[0].paths:"),
+        ("[[approval]]\npaths = ['a', '!b']", "at approval[0].paths[1]:"),
+        ("[[approval]]\napprovers = []", "at approval[0].approvers:"),
+        ("[[approval]]\napprovers = ['a', '*']", "at approval[0].approvers[1]:"),
+        ("[[approval]]\npeople = 0", "at approval[0].people:"),
+        ("[[approval]]\npeople = 1.0", "at approval[0].people:"),
+        ("[[approval]]\npeople = true", "at approval[0].people:"),
+        ("[[approval]]\nprotected = 1", "at approval[0].protected:"),
+        ("store = 'sqlite:///x'", "at store:"),
+        ("store = 'postgresql://[x/'", "at store:"),
+        ("store = 'postgresql://u:secret@h/x'", "at store:"),
+        ("store = 'postgresql://u:@h/x'", "at store:"),
+        ("store = 'postgresql://h/x?password=secret'", "at store:"),
+        ("store = 'postgresql://h/x?sslPassword='", "at store:"),
         ("a.b.c = 1", "at a:"),
         ("base = 1", "at base:"),
         ("base = ' '", "at base:"),

@@ -8,18 +8,22 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import pexpect
 import pytest
 
 from orgguard_mcp.agents import MARKERS
 from orgguard_mcp.console import Terminal
+from orgguard_mcp.docket import GuardDocket
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Ask, Asker, Request
 from orgguard_mcp.review import Review
+from orgguard_mcp.storage.bell import Bell
 from orgguard_mcp.storage.ledger import Ledger
 from tests import names
 from tests.agent import LEGACY, Agent
@@ -305,17 +309,30 @@ class _AskedWhileLooking(Ledger):
         return found
 
 
-def test_a_question_that_comes_right_after_a_look_is_not_overlooked(asked: Path) -> None:
-    with Human(asked) as human:
-        human.refuses()
+class _Mute(Ledger):
+    """A queue on a file system without bells."""
+
+    def bell(self) -> Bell | None:
+        return None
+
+
+class Session(NamedTuple):
+    """A review in a thread, over a queue of the test's own class."""
+
+    queue: Ledger
+    shows: Callable[[bytes], bool]
+
+
+@contextmanager
+def session(repo: Path, kind: type[Ledger]) -> Iterator[Session]:
     ours, theirs = os.openpty()
     with (
-        Guard(asked) as guard, Guard(asked) as other, open(theirs, closefd=False) as keys,
+        Guard(repo) as guard, open(theirs, closefd=False) as keys,
         open(theirs, "w", closefd=False) as screen, os.fdopen(ours, "rb", 0) as human,
     ):  # fmt: skip
-        guard.ledger = queue = _AskedWhileLooking(guard.repository.state_dir / "ledger.sqlite3")
-        session = Thread(target=Review(guard, Terminal(keys, screen)).run)
-        session.start()
+        guard.ledger = queue = kind(guard.repository.state_dir / "ledger.sqlite3")
+        review = Thread(target=Review([GuardDocket(guard)], Terminal(keys, screen)).run)
+        review.start()
 
         def shows(text: bytes) -> bool:
             shown = b""
@@ -324,11 +341,35 @@ def test_a_question_that_comes_right_after_a_look_is_not_overlooked(asked: Path)
             return text in shown
 
         assert shows(IDLE.encode())
+        yield Session(queue, shows)
+        os.write(ours, b"q\n")
+        review.join(10)
+    os.close(theirs)
+
+
+def test_a_question_that_comes_right_after_a_look_is_not_overlooked(asked: Path) -> None:
+    with Human(asked) as human:
+        human.refuses()
+    with Guard(asked) as other, session(asked, _AskedWhileLooking) as (queue, shows):
+        assert isinstance(queue, _AskedWhileLooking)
         queue.armed = asked
         (decided,) = other.decided(names.COINED)
         other.decide(decided, Answer.WITHDRAW, channel="test")  # wakes the reader, asks nothing
         overlooked = not shows(b"public repository? [")
-        os.write(ours, b"q\n")
-        session.join(10)
-        assert not overlooked
-    os.close(theirs)
+    assert not overlooked
+
+
+@pytest.mark.parametrize("bell", ["none", "taken away"])
+def test_a_question_is_found_without_a_bell(repo: Path, bell: str) -> None:
+    with session(repo, _Mute if bell == "none" else Ledger) as (_, shows):
+        for file in (repo / ".git/orgguard").glob("*.bell"):
+            file.unlink()
+        ask(repo)
+        overlooked = not shows(b"public repository? [")
+    assert not overlooked
+
+
+def test_a_review_that_is_left_takes_its_bell_along(repo: Path) -> None:
+    with session(repo, Ledger):
+        assert len(list((repo / ".git/orgguard").glob("*.bell"))) == 1
+    assert list((repo / ".git/orgguard").glob("*.bell")) == []

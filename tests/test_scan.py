@@ -801,7 +801,7 @@ def test_an_encoded_name_is_found_at_its_place_in_the_line(tmp_path: Path, how: 
 
 
 @broken(
-    "scan._Reading: what is decoded in code is read as code, not as the string or comment that it"
+    "portions.Reader: what is decoded in code is read as code, not as the string or comment that it"
     " stands in, so that nothing speaks for a name; and its fragments are found in its stead"
 )
 def test_an_encoded_name_weighs_as_much_as_a_plain_one(tmp_path: Path) -> None:

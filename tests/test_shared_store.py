@@ -23,7 +23,7 @@ from orgguard_mcp import waiting
 from orgguard_mcp.errors import LedgerError, OrgGuardError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Answer, Basis, Decision, Effect
-from orgguard_mcp.storage import pg_schema, pg_session
+from orgguard_mcp.storage import pg_pool, pg_schema, pg_session
 from orgguard_mcp.storage.pg_bell import NoticeBell
 from orgguard_mcp.storage.pg_ledger import PostgresLedger
 from orgguard_mcp.storage.seal import Keyring
@@ -391,7 +391,7 @@ def test_database_and_user_that_do_not_exist_are_told_at_once(
 def test_question_that_another_transaction_holds_is_an_error_that_says_what_to_do(
     here: InDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pg_session, "_SETTINGS", ("SET statement_timeout = '100ms'",))
+    monkeypatch.setattr(pg_pool, "_SETTINGS", ("SET statement_timeout = '100ms'",))
     with closing(here.open()) as ledger, psycopg.connect(here.url) as holder:
         request = ask(ledger)
         holder.execute("SELECT * FROM orgguard_log FOR UPDATE")

@@ -56,6 +56,7 @@ def _facts(guard: Guard) -> Iterator[tuple[str, str]]:
     yield "policy", f"trust {policy.trust}, level {policy.level}"
     people = [", ".join(line.people) for line in guard.approvers.lines]
     yield "approvers", "; ".join(people) or "none: CI believes nobody (`orgguard approver add`)"
+    yield from (("approval", text) for text in guard.notary.contradictions())
     protected = guard.protected
     yield "protected", "no list" if not protected.listed else (
         "a list, and no key here" if protected.unchecked else "a list, with its key"

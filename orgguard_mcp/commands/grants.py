@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from orgguard_mcp import agents, endorse
+from orgguard_mcp.approval import Approval
 from orgguard_mcp.consent import TERMINAL
 from orgguard_mcp.console import Terminal, out, say, shows_names
 from orgguard_mcp.display import plural, visible
@@ -26,9 +27,11 @@ def show(options: argparse.Namespace) -> int:
     with Guard(options.repo or ".", options.base) as guard:
         grants, faults = guard.grants.grants, guard.grants.faults
         known = dict(_names(guard)) if shows_names(reveal=options.reveal) else {}
+        states = _states(guard, {grant.request for grant in grants})
     for grant in grants:
         name = visible(known[grant.request].surface) if grant.request in known else "(name hidden)"
-        out(f"{grant.id[:8]}  {_until(grant)}  by {grant.approver}  {_scope(grant)}  {name}")
+        state = f"  {states[grant.request]}" if grant.request in states else ""
+        out(f"{grant.id[:8]}  {_until(grant)}  by {grant.approver}  {_scope(grant)}  {name}{state}")
     for fault in faults:
         out(f"{fault.id[:8] or '-' * 8}  does not count: {fault.why}")
     if not guard.approvers:
@@ -36,6 +39,15 @@ def show(options: argparse.Namespace) -> int:
     elif not (grants or faults):
         say("no grants")
     return FINDINGS if faults else CLEAN
+
+
+def _states(guard: Guard, wanted: set[str]) -> dict[str, Approval]:
+    """How far the signatures for the *wanted* requests go, where a rule fits what is known here."""
+    if not (guard.policy.approval and guard.has_ledger):
+        return {}
+    known = [one for one in guard.ledger.requests() if one.id in wanted]
+    states = {request.id: guard.approval(request) for request in known}
+    return {request_id: approval for request_id, approval in states.items() if approval.ruled}
 
 
 def add(options: argparse.Namespace) -> int:
@@ -62,7 +74,10 @@ def add(options: argparse.Namespace) -> int:
         terminal.show(f'You sign for "{visible(name.surface)}" {scope}, as {signer.person}.')
         request = endorse.question(guard, name)
         guard.decide(request, Answer.GRANT, scope=scope, channel=TERMINAL, signer=signer)
+        approval = guard.approval(request)
     say(f"Signed. The grant lies in {DIRECTORY}: commit it with the change.")
+    if approval.lacks:
+        say(f"It does not count yet: {approval}.")
     return CLEAN
 
 

@@ -14,7 +14,7 @@ from orgguard_mcp.display import plural
 from orgguard_mcp.errors import CLEAN, FINDINGS, UNCHECKED, UsageError
 from orgguard_mcp.guard import Guard
 from orgguard_mcp.lines import readable
-from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface
+from orgguard_mcp.model import Ask, Asker, Basis, Finding, Level, Report, Surface, Verdict
 from orgguard_mcp.policy import Policy
 from orgguard_mcp.progress import Progress
 from orgguard_mcp.protected import ENVIRONMENT_KEY, ENVIRONMENT_KEY_FILE
@@ -119,7 +119,7 @@ def _passed_over(report: Report) -> bool:
 
 def _ask(guard: Guard, report: Report) -> None:
     """Put every finding that a human may decide into the queue, as far as it has room."""
-    findings = [one for one in report.findings if one.verdict.basis in _ASKABLE]
+    findings = [one for one in report.findings if _askable(one.verdict)]
     asked = 0
     try:
         for finding in findings:
@@ -128,6 +128,12 @@ def _ask(guard: Guard, report: Report) -> None:
     finally:
         if asked:
             say(f"asked about {plural(asked, 'name')}; answer with `orgguard review`")
+
+
+def _askable(verdict: Verdict) -> bool:
+    """Whether a human may decide; one who may is not always asked yet where others signed."""
+    unasked = verdict.basis is Basis.PENDING and not verdict.request_id
+    return unasked or verdict.basis in _ASKABLE
 
 
 def _asks(finding: Finding) -> list[Ask]:

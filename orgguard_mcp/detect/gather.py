@@ -7,11 +7,12 @@ a time, and a candidate keeps so many of its places and counts the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar, cast
 
 from orgguard_mcp.detect import grammar, shape, spans
 from orgguard_mcp.detect.cues import cues
@@ -22,6 +23,10 @@ from orgguard_mcp.model import Artifact, Held, Location, Surface
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
 """The base's answer for many keys at once; a key that it lacks may be missing."""
+
+
+_Words = tuple[str, ...]
+_Value = TypeVar("_Value", bound=Hashable)
 
 
 class Sighting(NamedTuple):
@@ -40,7 +45,7 @@ MAX_SIGHTINGS: Final = 30
 class Candidate:
     """A name that the change may bring in: its words, some of its places, and how many it has."""
 
-    words: tuple[str, ...]
+    words: _Words
     sightings: list[Sighting] = field(default_factory=list)
     places: dict[Surface, int] = field(default_factory=dict)
     score: float = 0.0
@@ -50,10 +55,36 @@ class Candidate:
         """The words joined: what the base is asked for."""
         return "".join(self.words)
 
-    def has_room(self, surface: Surface) -> bool:
-        """Count a place on *surface*, and say whether it is to be kept."""
+    def has_room(self, surface: Surface, before: int = 0) -> bool:
+        """Count a place on *surface*, and say whether it is to be kept, where *before* are known of
+        already.
+        """
         count = self.places[surface] = self.places.get(surface, 0) + 1
-        return count <= MAX_SIGHTINGS
+        return before + count <= MAX_SIGHTINGS
+
+    def lacks(self, known: Candidate | None) -> bool:
+        """Whether *known*, the same one of earlier portions, has room for places that this one was
+        not told with.
+        """
+        before = known.places if known else {}
+        kept = Counter(sighting.location.surface for sighting in self.sightings)
+        return any(
+            kept[surface] < min(count, MAX_SIGHTINGS - before.get(surface, 0))
+            for surface, count in self.places.items()
+        )
+
+    def absorb(self, later: Candidate) -> None:
+        """Add what a *later* portion says of the same name."""
+        if len(later.words) > len(self.words):
+            self.words = later.words
+        places = dict(self.places)
+        for sighting in later.sightings:
+            surface = sighting.location.surface
+            count = places[surface] = places.get(surface, 0) + 1
+            if count <= MAX_SIGHTINGS:
+                self.sightings.append(sighting)
+        for surface, count in later.places.items():
+            self.places[surface] = self.places.get(surface, 0) + count
 
 
 _WHOLE = frozenset(
@@ -70,53 +101,123 @@ TRADE_WORDS: Final = frozenset(
 _FEW: Final = len(TRADE_WORDS) // 4  # with fewer of them a base is too young to lack a term
 
 _CHUNK: Final = 4_000  # spans about which the base is asked at once
-_MANY: Final = 1 << 17  # words or spans remembered
+_MANY: Final = 1 << 15  # words or spans remembered
 _MAX_WORDS: Final = 6
 _SHORT_CORE: Final = 3  # letters: so few are a name only with the word beside them
 
 
 MAX_CANDIDATES: Final = 50_000
-"""Candidates that are kept at once, about 3 kB each; more only if they are likely names."""
+"""Candidates that are kept at once; more only if they are likely names."""
+
+_NONE: Final[Mapping[Surface, int]] = {}
 
 Thin = Callable[[list[Candidate]], Iterable[Candidate]]
 """Chooses the candidates to be kept of too many."""
 
 
-def gather(
-    artifacts: Iterable[Artifact], holdings: Holdings, thin: Thin | None = None
-) -> list[Candidate]:
-    """The candidates of a change, unweighed. Whenever there are more than `MAX_CANDIDATES`, *thin*
-    says which of them to keep.
+def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]:
+    """The candidates of *artifacts*, unweighed."""
+    return Gatherer(holdings).gather(artifacts)
+
+
+class Gatherer:
+    """Gathers the candidates of one portion of a change after the other.
+
+    What it remembers saves time alone, but for this: it keeps no place of a candidate of which it
+    has told `MAX_SIGHTINGS` before, until it is to `forget`.
     """
-    found: dict[str, Candidate] = {}
-    held: dict[str, bool] = {}
-    cores: dict[tuple[Form, str], tuple[tuple[str, ...], ...]] = {}
-    room = MAX_CANDIDATES
-    reading = Reading()
-    stream = reading.spans(artifacts)
-    while chunk := list(islice(stream, _CHUNK)):
-        asked = {w for one in chunk for w in one.span.words if w not in held} | TRADE_WORDS
-        answer = holdings(asked)
-        held.update((word, word in answer) for word in asked)
-        young = len(TRADE_WORDS & answer.keys()) < _FEW
-        for one in chunk:
-            if young and _named_by_the_trade(one):
-                continue
-            form, text = one.span[:2]
-            shown = cores.get((form, text))
-            if shown is None:
-                shown = cores[form, text] = tuple(filter(_tells, _cores(one.span, held)))
-                if not shown and form is Form.IDENTIFIER:
-                    reading.dulled(text)
-            if shown:
-                _note(one, shown, found)
-        if thin and len(found) > room:
-            found = {candidate.key: candidate for candidate in thin([*found.values()])}
-            room = max(MAX_CANDIDATES, 2 * len(found))
-        for table in (held, cores):
-            if len(table) > _MANY:
-                table.clear()
-    return list(found.values())
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self._reading = Reading()
+        self._held: dict[str, bool] = {}
+        self._cores: dict[tuple[Form, str], tuple[_Words, ...]] = {}
+        self._told: dict[str, dict[Surface, int]] = {}
+
+    def forget(self) -> None:
+        """Tell of each candidate's places anew."""
+        self._told.clear()
+
+    def gather(self, artifacts: Iterable[Artifact]) -> list[Candidate]:
+        """The candidates of *artifacts*, with all their places but those that are not kept."""
+        found: dict[str, Candidate] = {}
+        stream = self._reading.spans(artifacts)
+        while chunk := list(islice(stream, _CHUNK)):
+            young = self._ask({word for one in chunk for word in one.span.words})
+            for one in chunk:
+                if young and _named_by_the_trade(one):
+                    continue
+                if cores := self._cores_of(one.span):
+                    _note(one, cores, found, self._told)
+            for table in (self._held, self._cores):
+                if len(table) > _MANY:
+                    table.clear()
+        self._remember(found)
+        return list(found.values())
+
+    def _ask(self, words: set[str]) -> bool:
+        """Learn which of *words* the base holds, and whether it is too young to tell."""
+        asked = {word for word in words if word not in self._held} | TRADE_WORDS
+        answer = self._holdings(asked)
+        self._held.update((word, word in answer) for word in asked)
+        return len(TRADE_WORDS & answer.keys()) < _FEW
+
+    def _cores_of(self, span: Span) -> tuple[_Words, ...]:
+        form, text = span[:2]
+        cores = self._cores.get((form, text))
+        if cores is None:
+            cores = tuple(filter(_tells, _cores(span, self._held)))
+            self._cores[form, text] = cores
+            if not cores and form is Form.IDENTIFIER:
+                self._reading.dulled(text)
+        return cores
+
+    def _remember(self, found: Mapping[str, Candidate]) -> None:
+        """Note how many places of each candidate have been told."""
+        if len(self._told) > MAX_CANDIDATES:  # those with many places matter most
+            full = {key: t for key, t in self._told.items() if max(t.values()) >= MAX_SIGHTINGS}
+            self._told = full if len(full) < MAX_CANDIDATES // 2 else {}
+        for key, candidate in found.items():
+            for surface, count in candidate.places.items():
+                if surface is not Surface.COMMIT_MESSAGE:  # an author's line has no room to take
+                    told = self._told.setdefault(key, {})
+                    told[surface] = told.get(surface, 0) + count
+
+
+class Gathered:
+    """The candidates of all portions, joined in their order. Whenever there are more than
+    `MAX_CANDIDATES`, *thin* says which of them to keep.
+    """
+
+    def __init__(self, thin: Thin) -> None:
+        self.thinned = 0
+        self._thin = thin
+        self._found: dict[str, Candidate] = {}
+        self._room = MAX_CANDIDATES
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All candidates so far."""
+        return list(self._found.values())
+
+    def lacks(self, candidates: Iterable[Candidate]) -> bool:
+        """Whether a place would be kept that one of *candidates* was not told with: who told of
+        them did not know that its earlier places were forgotten.
+        """
+        return self.thinned > 0 and any(one.lacks(self._found.get(one.key)) for one in candidates)
+
+    def add(self, candidates: Iterable[Candidate]) -> None:
+        """Join the *candidates* of the next portion."""
+        for one in candidates:
+            known = self._found.get(one.key)
+            if known is None:
+                self._found[one.key] = one
+            else:
+                known.absorb(one)
+        if len(self._found) > self._room:
+            self._found = {one.key: one for one in self._thin(self.candidates)}
+            self._room = max(MAX_CANDIDATES, 2 * len(self._found))
+            self.thinned += 1
 
 
 def _tells(core: tuple[str, ...]) -> bool:
@@ -136,8 +237,13 @@ def _named_by_the_trade(one: Found) -> bool:
     )
 
 
-def _note(one: Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candidate]) -> None:
-    """Add what *one* shows to the candidates."""
+def _note(
+    one: Found,
+    cores: Iterable[_Words],
+    found: dict[str, Candidate],
+    told: Mapping[str, Mapping[Surface, int]],
+) -> None:
+    """Add what *one* shows to the candidates; how many places were *told* of before is known."""
     sighting = None
     for core in cores:
         key = "".join(core)
@@ -146,7 +252,7 @@ def _note(one: Found, cores: Iterable[tuple[str, ...]], found: dict[str, Candida
             candidate = Candidate(core)
         elif len(core) > len(candidate.words):
             candidate.words = core
-        if candidate.has_room(one.surface):
+        if candidate.has_room(one.surface, told.get(key, _NONE).get(one.surface, 0)):
             sighting = sighting or _sighting(one)
             if "author trailer" in sighting.cues:
                 return
@@ -163,7 +269,17 @@ def _sighting(one: Found) -> Sighting:
 
 @lru_cache(maxsize=1 << 12)
 def _cues(span: Span, line: str, surface: Surface, region: str) -> frozenset[str]:
-    return frozenset(cues(span, line, surface, region))
+    return shared(frozenset(cues(span, line, surface, region)))
+
+
+def shared(one: _Value) -> _Value:
+    """The first of all that are equal to *one*, of what many places have: there are few such."""
+    return cast("_Value", _first(one))
+
+
+@lru_cache(maxsize=1 << 15)
+def _first(one: Hashable) -> Hashable:
+    return one
 
 
 # --- cores ---------------------------------------------------------------------------------

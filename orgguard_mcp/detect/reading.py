@@ -27,7 +27,7 @@ _DRAWN: Final = re.compile(r"(?:^|/)\.changeset/[a-z]+-[a-z]+-[a-z]+\.md$")
 """Files that a release tool names by three words drawn by lot."""
 
 _MAX_LINE: Final = 20_000  # characters; what reads files hands on longer lines in pieces
-_MANY: Final = 1 << 17  # words remembered
+_MANY: Final = 1 << 15  # words remembered
 _MANY_LINES: Final = 1 << 14  # lines remembered, of up to so many characters
 _SHORT_LINE: Final = 200
 

@@ -9,6 +9,7 @@ the retry needs no state of the server's and survives a restart.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,9 @@ async def settle(
     show. Who may not answer is shown none, and what they send in its place is no answer.
     """
     hold = visit.desk.hold(guard)
+    form_fits = visit.may_answer and _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
     # Where more than a client's word is wanted, a form could not say yes.
-    counts = visit.may_answer and guard.policy.trust is Trust.CLIENT
-    form_fits = counts and _can_show_form(ctx) and len(waiting) <= MAX_FIELDS
+    form_fits = form_fits and await in_thread(_client_decides, guard, waiting)
     if not is_version_at_least(ctx.protocol_version or "", _MODERN):
         use_form = form_fits and ctx.session.can_send_request
         await _race(ctx, visit, guard, waiting, hold, elicit=use_form)
@@ -76,6 +77,14 @@ async def settle(
     return None
 
 
+def _client_decides(guard: Guard, waiting: list[str]) -> bool:
+    """Whether an answer without a signature is one, for all of *waiting*."""
+    if guard.policy.trust is not Trust.CLIENT:
+        return False
+    ruled = (guard.approval(guard.ledger.request(one)).ruled for one in waiting)
+    return not (guard.policy.approval and any(ruled))
+
+
 async def _race(
     ctx: _Context, visit: Visit, guard: Guard, waiting: list[str], seconds: float, *,
     elicit: bool = False,
@@ -88,8 +97,23 @@ async def _race(
             )
             if elicit:
                 tasks.start_soon(_ask_client, ctx, guard, waiting)
+            tasks.start_soon(_until, visit.leaving, tasks.cancel_scope)
             await visit.desk.watch.until_decided(guard.ledger, waiting)
+            if visit.reporter:
+                visit.reporter.decided(await in_thread(_delay, guard, waiting))
             tasks.cancel_scope.cancel()
+
+
+async def _until(leaving: anyio.Event, waiting: anyio.CancelScope) -> None:
+    """End *waiting* when the server is to end: the next one is asked sooner."""
+    await leaving.wait()
+    waiting.cancel()
+
+
+def _delay(guard: Guard, waiting: list[str]) -> float:
+    """Seconds since the last decision on *waiting*, by the clock of who decided."""
+    decisions = [guard.ledger.decision_on(one) for one in waiting]
+    return time.time() - max(decision.decided_at for decision in decisions if decision)
 
 
 async def _open_requests(guard: Guard, waiting: list[str]) -> list[Request]:

@@ -20,7 +20,7 @@ from pydantic import Field
 from orgguard_mcp import replies
 from orgguard_mcp.desk import Caller, Host, Visit
 from orgguard_mcp.errors import OrgGuardError, UsageError
-from orgguard_mcp.model import Ask, Basis, Verdict
+from orgguard_mcp.model import Ask, Basis, Trust, Verdict
 from orgguard_mcp.names import parse
 from orgguard_mcp.server.asking import settle, undecided
 from orgguard_mcp.waiting import in_thread
@@ -62,7 +62,7 @@ async def _check(ctx: _Context, name: str | list[str], where: str) -> CallToolRe
             return known
         base = guard.base
         verdicts = await in_thread(_verdicts, guard, [(one, where) for one in names])
-        result = result_of(replies.checked(verdicts))
+        result = result_of(await _signed(guard, verdicts, replies.checked(verdicts)))
         if guard.base is base and all(verdict.basis in _LASTING for verdict in verdicts):
             desk.remember(names, result)
         return result
@@ -95,16 +95,38 @@ async def _request(
         if visit.desk.dry_run:
             verdicts = await in_thread(_verdicts, guard, placed)
             return result_of(replies.consent(verdicts, dry_run=True))
-        now = time.time()
-        verdicts = [
-            await in_thread(guard.request, one, [Ask(place, *words, visit.asker, now)])
-            for one, place in placed
-        ]
+        verdicts = await _ask(visit, guard, placed, words)
         if waiting := undecided(verdicts):
             if question := await settle(ctx, visit, guard, waiting):
                 return question
             verdicts = await in_thread(_verdicts, guard, placed)
-        return result_of(replies.consent(verdicts))
+        return result_of(await _signed(guard, verdicts, replies.consent(verdicts)))
+
+
+async def _signed(guard: Guard, verdicts: Sequence[Verdict], reply: replies.Reply) -> replies.Reply:
+    """*reply* with the grants that lie in no working tree."""
+    if all(verdict.trust is not Trust.SIGNED for verdict in verdicts):
+        return reply
+    from orgguard_mcp import endorse
+
+    found = await in_thread(lambda: [endorse.unlaid(guard, verdict) for verdict in verdicts])
+    return replies.with_grants(reply, found)
+
+
+async def _ask(
+    visit: Visit, guard: Guard, placed: list[tuple[str, str]], words: tuple[str, str]
+) -> list[Verdict]:
+    """Put the questions, and tell who wants to hear of new ones."""
+    known = await in_thread(_verdicts, guard, placed) if visit.reporter else []
+    now = time.time()
+    async with visit.desk.asking:
+        verdicts = [
+            await in_thread(guard.request, one, [Ask(place, *words, visit.asker, now)])
+            for one, place in placed
+        ]
+    if visit.reporter and set(undecided(verdicts)) - set(undecided(known)):
+        await visit.reporter.asked(guard)
+    return verdicts
 
 
 # --- who calls, and what they are told ------------------------------------------------------------

@@ -12,16 +12,14 @@ from change, and are not sealed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orgguard_mcp.audit import EMPTY, chained_in_file
 from orgguard_mcp.errors import LedgerError
-from orgguard_mcp.storage.store import EMPTY
 
 
 class _Kind(NamedTuple):
@@ -52,7 +50,22 @@ _KINDS = {
 }
 """The tables that are sealed, with the columns that never change and those that may."""
 
+COLUMNS = {table: kind.sealed.split(", ") for table, kind in _KINDS.items()}
+"""What of each of them is sealed."""
+
+_PORTION = 500  # rows that are in memory at once
+_FIRST = -(1 << 63)
 _LAST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)"
+
+
+class Link(NamedTuple):
+    """An entry with the columns of its row that never change."""
+
+    number: int
+    kind: str
+    at: float
+    row: tuple[Any, ...]
+    digest: str
 
 
 class Chain:
@@ -75,7 +88,7 @@ class Chain:
         ).fetchone()
         self._db.execute(
             "INSERT INTO entry (kind, row_seq, at, digest) VALUES (?, ?, ?, ?)",
-            (table, row_seq, float(at), _digest(self.head(), table, float(at), row)),
+            (table, row_seq, float(at), chained_in_file(self.head(), table, float(at), row)),
         )
 
     def append_all(self) -> None:
@@ -111,7 +124,7 @@ class Chain:
         if digest is None:
             raise self._unsealed(table, row[0])
         previous = EMPTY if number == 1 else before
-        if digest != _digest(previous, table, at, row[:size]):
+        if digest != chained_in_file(previous, table, at, row[:size]):
             raise self._misfit(number, table, at, "does not fit what was sealed")
         return row[1:]
 
@@ -131,36 +144,49 @@ class Chain:
 
         The caller has a transaction open: all of it is read as of one moment.
         """
-        rows = {table: self._sealed(table) for table in _KINDS}
-        missing = set(anchors)
-        head, last = EMPTY, 0
-        missing.discard(EMPTY)
-        for number, kind, row_seq, at, digest in self._entries():
-            last += 1
-            row = next(rows.get(kind, iter(())), None)
-            if number != last or row is None or row[0] > row_seq:
-                raise self._misfit(last, kind, at, "is missing, in the log or in its table")
-            if row[0] < row_seq:
-                raise self._unsealed(kind, row[0])
-            head = _digest(head, kind, at, row)
-            if digest != head:
-                raise self._misfit(number, kind, at, "was changed")
-            missing.discard(head)
-        self._expect_end(rows, last)
+        missing = set(anchors) - {EMPTY}
+        for link in self.walk():
+            missing.discard(link.digest)
         if missing:
             raise self._altered(
                 "the log lacks an entry that a signed grant was made after:"
                 " the file was built anew, or is an older copy"
             )
 
-    def _entries(self) -> list[tuple[int, str, int, float, str]]:
-        query = "SELECT seq, kind, row_seq, at, digest FROM entry ORDER BY seq"
-        return self._db.execute(query).fetchall()
+    def walk(self) -> Iterator[Link]:
+        """The entries, oldest first, each seen to fit its row and the entry before. To have come to
+        the end is to know that there is nothing else.
+        """
+        rows = {table: self._portions(kind.sealed, table) for table, kind in _KINDS.items()}
+        head, last = EMPTY, 0
+        for number, kind, row_seq, at, digest in self._portions(
+            "seq, kind, row_seq, at, digest", "entry"
+        ):
+            last += 1
+            row = next(rows.get(kind, iter(())), None)
+            if number != last or row is None or row[0] > row_seq:
+                raise self._misfit(last, kind, at, "is missing, in the log or in its table")
+            if row[0] < row_seq:
+                raise self._unsealed(kind, row[0])
+            head = chained_in_file(head, kind, at, row)
+            if digest != head:
+                raise self._misfit(number, kind, at, "was changed")
+            yield Link(number, kind, at, row, digest)
+        self._expect_end(rows, last)
 
-    def _sealed(self, table: str) -> Iterator[tuple[Any, ...]]:
-        # Read whole: a cursor that an error leaves open would hold on to its moment.
-        query = f"SELECT {_KINDS[table].sealed} FROM {table} ORDER BY seq"
-        return iter(self._db.execute(query).fetchall())
+    def _portions(self, columns: str, table: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of *table* by their number. Each portion is read whole: a cursor that an error
+        leaves open would hold on to its moment.
+        """
+        query = f"SELECT {columns} FROM {table} WHERE seq >= ? ORDER BY seq LIMIT {_PORTION}"
+        first = _FIRST
+        while found := self._db.execute(query, (first,)).fetchall():
+            yield from found
+            first = found[-1][0] + 1
+
+    def size(self) -> int:
+        """How many entries there are."""
+        return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
 
     def _expect_end(self, rows: dict[str, Iterator[tuple[Any, ...]]], last: int) -> None:
         for table, rest in rows.items():
@@ -193,11 +219,6 @@ def start_anew(path: Path) -> str:
         f"the file is damaged: move {path} away and ask again (its decisions are lost;"
         " signed grants in .orgguard/grants stay valid)"
     )
-
-
-def _digest(previous: object, kind: str, at: object, row: Iterable[object]) -> str:
-    content = json.dumps([previous, kind, at, *row], separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _moment(at: object) -> str:

@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
-from orgguard_mcp import consent
-from orgguard_mcp.errors import LedgerError
+from orgguard_mcp import audit, consent
+from orgguard_mcp.errors import LedgerError, UsageError
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
 from orgguard_mcp.storage import schema, store
 from orgguard_mcp.storage.bell import Bell, FifoBell, ring
-from orgguard_mcp.storage.chain import Chain, start_anew
+from orgguard_mcp.storage.chain import COLUMNS, Chain, start_anew
 from orgguard_mcp.storage.store import MAX_ASKS, cut
 
 BUSY_SECONDS = 10
@@ -126,7 +126,8 @@ class Ledger:
         store.expect_room(everybodys, own)
 
     def _open(self, name: Name, base: Base, now: float, expires_at: float) -> str:
-        request_id = secrets.token_hex(4)
+        taken = "SELECT 1 FROM request WHERE id = ?"
+        request_id = store.free_id(lambda one: bool(self._db.execute(taken, (one,)).fetchone()))
         inserted = self._db.execute(
             "INSERT INTO request (id, key, surface, base, base_reason, created_at, expires_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -290,6 +291,32 @@ class Ledger:
         """
         with self._errors("verified"), self._reading():
             self._chain.verify(anchors)
+
+    def export(self, *, reveal: bool) -> audit.Export:
+        """See `Store`. The chain is over names: who has its digests can try names against them."""
+        if not reveal:
+            raise UsageError(
+                "nothing was exported: this queue's log cannot be shown without its names",
+                cause="its digests are made of them, so whoever has those can try out names",
+                hint="add --reveal, and keep the export where the names may be; the log of a"
+                " shared store can be exported without them",
+            )
+        with self._errors("read"), self._lock:
+            head, size = self._chain.head(), self._chain.size()
+        return audit.Export(audit.IN_FILE, "", head, size, True, COLUMNS, self._entries(size))
+
+    def _entries(self, count: int) -> Iterator[audit.Entry]:
+        links = islice(self._chain.walk(), count)
+        while True:
+            with self._errors("read"), self._lock:
+                link = next(links, None)
+            if link is None:
+                return
+            content = dict(zip(COLUMNS[link.kind], link.row, strict=True))
+            yield {
+                "number": link.number, "kind": link.kind, "at": link.at, "content": content,
+                "digest": link.digest,
+            }  # fmt: skip
 
     # --- waiting for a change -----------------------------------------------------------------
 

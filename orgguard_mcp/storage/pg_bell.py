@@ -1,4 +1,4 @@
-"""The bell of a shared store: NOTIFY, heard by a thread that connects again when it must.
+"""The bells of a shared store: NOTIFY, heard by a thread that connects again when it must.
 
 A notice is sent after the commit, by itself. Within the transaction it would make every commit of
 the database wait for the one before (NOTIFY takes a lock on all of it), and fail on engines that
@@ -14,7 +14,8 @@ from contextlib import suppress
 
 from psycopg import errors
 
-from orgguard_mcp.storage.pg_session import Connection, Session, connect
+from orgguard_mcp.storage.pg_pool import Connection, Shared, connect
+from orgguard_mcp.storage.pg_session import Session
 
 _CHANNEL = "orgguard"
 _AGAIN_SECONDS = 1.0
@@ -26,17 +27,16 @@ def ring(session: Session, log: str) -> None:
 
 
 class NoticeBell:
-    """`bell.Bell` over LISTEN."""
+    """`bell.Bell` over LISTEN: one connection and one thread serve all that a process has."""
 
     def __init__(self, url: str, log: str) -> None:
         self._url = url
         self._log = log
         self._heard, self._telling = os.pipe()
-        self._stopped, self._stopping = os.pipe()
         for end in (self._heard, self._telling):
             os.set_blocking(end, False)
-        self._listener = threading.Thread(target=self._listen, daemon=True, name="orgguard-bell")
-        self._listener.start()
+        self._listener = _listeners.take(url, self)
+        self._listener.add(log, self)
 
     def fileno(self) -> int:
         """See `Bell`."""
@@ -47,8 +47,43 @@ class NoticeBell:
         with suppress(BlockingIOError):
             os.read(self._heard, 1 << 16)
 
+    def tell(self) -> None:
+        """Make the descriptor readable."""
+        with suppress(BlockingIOError):
+            os.write(self._telling, b"\0")
+
     def close(self) -> None:
         """See `Bell`. The listener lets go when it has connected, or could not."""
+        self._listener.remove(self._log, self)
+        _listeners.leave(self._url, self)
+        os.close(self._heard)
+        os.close(self._telling)
+
+
+class _Listener:
+    """Hears what is told in one database, and rings this process's bells."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._bells: dict[str, set[NoticeBell]] = {}
+        self._stopped, self._stopping = os.pipe()
+        threading.Thread(target=self._listen, daemon=True, name="orgguard-bell").start()
+
+    def add(self, log: str, bell: NoticeBell) -> None:
+        """Ring *bell* from now on whenever *log* has changed."""
+        with self._lock:
+            self._bells.setdefault(log, set()).add(bell)
+
+    def remove(self, log: str, bell: NoticeBell) -> None:
+        """Never ring *bell* again: its descriptors may be closed."""
+        with self._lock:
+            self._bells[log].discard(bell)
+            if not self._bells[log]:
+                del self._bells[log]
+
+    def close(self) -> None:
+        """End the thread, without waiting for it."""
         os.close(self._stopping)
 
     def _listen(self) -> None:
@@ -56,19 +91,17 @@ class NoticeBell:
             while not self._stops(0):
                 with suppress(errors.Error, OSError), connect(self._url) as connection:
                     connection.execute(f"LISTEN {_CHANNEL}")
-                    self._tell()  # something may have been missed
+                    self._tell(*self._logs())  # something may have been missed
                     self._hear(connection)
                     return
                 self._stops(_AGAIN_SECONDS)
         finally:
-            for end in (self._heard, self._telling, self._stopped):
-                os.close(end)
+            os.close(self._stopped)
 
     def _hear(self, connection: Connection) -> None:
         while not self._stops(None, connection.fileno()):
             for notice in connection.notifies(timeout=0):
-                if notice.payload == self._log:
-                    self._tell()
+                self._tell(notice.payload)
 
     def _stops(self, seconds: float | None, *others: int) -> bool:
         """Wait for the end, for *others* or for *seconds*; whether it is the end."""
@@ -78,6 +111,14 @@ class NoticeBell:
         ready = poll.poll(None if seconds is None else seconds * 1000)
         return self._stopped in dict(ready)
 
-    def _tell(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._telling, b"\0")
+    def _logs(self) -> list[str]:
+        with self._lock:
+            return list(self._bells)
+
+    def _tell(self, *logs: str) -> None:
+        with self._lock:
+            for bell in (bell for log in logs for bell in self._bells.get(log, ())):
+                bell.tell()
+
+
+_listeners = Shared(_Listener)

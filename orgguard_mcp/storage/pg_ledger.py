@@ -7,18 +7,28 @@ other repositories go on meanwhile.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
-from orgguard_mcp import consent
+from orgguard_mcp import audit, consent
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
 from orgguard_mcp.storage import pg_schema, store
 from orgguard_mcp.storage.bell import Bell
 from orgguard_mcp.storage.pg_bell import NoticeBell, ring
-from orgguard_mcp.storage.pg_log import NOW, Draft, Entry, Log, Writer, draft, found_by, who
+from orgguard_mcp.storage.pg_log import (
+    NOW,
+    Draft,
+    Entry,
+    Link,
+    Log,
+    Writer,
+    draft,
+    found_by,
+    who,
+)
 from orgguard_mcp.storage.pg_session import Connection, Session
 from orgguard_mcp.storage.seal import Keyring
 from orgguard_mcp.storage.store import MAX_ASKS, cut
@@ -89,12 +99,8 @@ class PostgresLedger:
         return self._log.entries(db, where, self._log.fingerprints("name", key))
 
     def _free_id(self, db: Connection) -> str:
-        """An id that no question has: as short as grants want them, so it may be taken."""
         query = "SELECT 1 FROM orgguard_entry WHERE log = %s AND request_id = %s"
-        while True:
-            request_id = secrets.token_hex(4)
-            if db.execute(query, (self._log.id, request_id)).fetchone() is None:
-                return request_id
+        return store.free_id(lambda one: bool(db.execute(query, (self._log.id, one)).fetchone()))
 
     def _expect_room(self, db: Connection, asker: Asker) -> None:
         """Whose a question is, its first place tells."""
@@ -236,6 +242,15 @@ class PostgresLedger:
         wanted = list(anchors)
         self._session.snapshot(lambda db: self._log.verify(db, wanted))
 
+    def export(self, *, reveal: bool) -> audit.Export:
+        """See `Store`."""
+        count, head = self._session.read(self._log.end)
+        links = self._log.walk(
+            lambda first: self._session.read(lambda db: self._log.portion(db, first))
+        )
+        entries = (_exported(link, reveal=reveal) for link in islice(links, count))
+        return audit.Export(audit.SHARED, self._log.id, head, count, reveal, {}, entries)
+
     # --- waiting for a change -----------------------------------------------------------------
 
     def version(self) -> int:
@@ -326,6 +341,15 @@ def _read_decision(entry: Entry) -> Decision:
         reason=content["reason"], channel=content["channel"], decided_by=content["decided_by"],
         decided_at=content["decided_at"],
     )  # fmt: skip
+
+
+def _exported(link: Link, *, reveal: bool) -> audit.Entry:
+    entry = link.entry
+    shown = {
+        "number": entry.number, "kind": link.kind, "request": entry.request_id, "at": entry.at,
+        "expires_at": entry.expires_at, "commitment": link.commitment, "digest": link.digest,
+    }  # fmt: skip
+    return shown | ({"salt": link.salt.hex(), "content": entry.content} if reveal else {})
 
 
 def _grant_draft(key: NameKey, text: str) -> Draft:

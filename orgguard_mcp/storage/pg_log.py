@@ -15,12 +15,13 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, NamedTuple
 
+from orgguard_mcp import audit
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Asker
 from orgguard_mcp.storage import pg_schema
@@ -31,7 +32,8 @@ from orgguard_mcp.storage.store import EMPTY
 SALT = 32
 """Bytes before the content, within the seal."""
 
-_STEP = 256  # lengths of content are rounded up to this, so that they tell little
+_PORTION = 500  # entries that are in memory at once
+_FIRST = -(1 << 63)
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 """The database's clock: machines need not agree on the time for a question to lapse."""
 
@@ -53,6 +55,16 @@ class Entry(NamedTuple):
     asked_at: float
 
 
+class Link(NamedTuple):
+    """An entry with what holds it in the chain."""
+
+    entry: Entry
+    kind: str
+    commitment: str
+    digest: str
+    salt: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An entry to be: made once, however often its transaction is done again."""
@@ -70,14 +82,13 @@ def draft(
 ) -> Draft:
     """An entry of *content*. Raises `LedgerError` when it cannot be stored."""
     try:
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        text = audit.content_text(content)
     except UnicodeEncodeError as error:
         raise LedgerError(
             "nothing was granted: the text could not be stored",
             cause="it has half a character in it",
             hint="give it in UTF-8",
         ) from error
-    text += b" " * (-len(text) % _STEP)
     salt = secrets.token_bytes(SALT)
     commitment = hmac.digest(salt, text, "sha256").hex()
     return Draft(kind, content, salt + text, commitment, asker or Asker(), asked_at)
@@ -105,6 +116,7 @@ class Log:
         found = session.read(lambda db: self._find(db, repository))
         self.id = found or session.write(lambda db, _: self._make(db, repository))
         self._seen = 0
+        self._seeing = threading.Lock()
 
     def _find(self, db: Connection, repository: str) -> str | None:
         query = "SELECT id FROM orgguard_log WHERE fingerprint = ANY(%s)"
@@ -150,12 +162,14 @@ class Log:
             (writer.number, writer.head, self.id),
         )
 
-    def _row(self, db: Connection, query: str) -> tuple[Any, ...]:
-        """The log's own row, its number first: it never gets less."""
+    def _row(self, db: Connection, query: str, seen: int | None = None) -> tuple[Any, ...]:
+        """The log's own row, its number first: no less than was *seen* before this moment of it."""
+        seen = self._seen if seen is None else seen
         row = db.execute(query, (self.id,)).fetchone()
-        if row is None or row[0] < self._seen:
+        if row is None or row[0] < seen:
             raise _altered("the log is shorter than it was")
-        self._seen = row[0]
+        with self._seeing:
+            self._seen = max(self._seen, row[0])
         return row
 
     # --- reading ------------------------------------------------------------------------------
@@ -176,7 +190,7 @@ class Log:
             f" WHERE e.log = %s AND ({where}) ORDER BY e.number",
             (self.id, *values),
         ).fetchall()
-        return [self._opened(row[:-1], EMPTY if row[1] == 1 else row[-1]) for row in found]
+        return [self._link(row[:-1], EMPTY if row[1] == 1 else row[-1]).entry for row in found]
 
     def expect_whole(self, db: Connection) -> None:
         """Raise `LedgerError` when the log has not as many entries as it gave numbers."""
@@ -187,17 +201,12 @@ class Log:
 
     def verify(self, db: Connection, anchors: Iterable[str]) -> None:
         """Walk the whole log as of one moment; *anchors* are heads that it must have had."""
-        missing = set(anchors) - {EMPTY}
+        missing, seen = set(anchors) - {EMPTY}, self._seen
         head, last = EMPTY, 0
-        query = f"SELECT {_COLUMNS} FROM orgguard_entry AS e WHERE e.log = %s ORDER BY e.number"
-        for row in db.execute(query, (self.id,)).fetchall():
-            last += 1
-            if row[1] != last:
-                raise _altered(f"entry {last} is missing")
-            self._opened(row, head)
-            head = row[7]
+        for link in self.walk(lambda first: self.portion(db, first)):
+            head, last = link.digest, link.entry.number
             missing.discard(head)
-        number, stored = self._row(db, "SELECT number, head FROM orgguard_log WHERE id = %s")
+        number, stored = self._row(db, "SELECT number, head FROM orgguard_log WHERE id = %s", seen)
         if (number, stored) != (last, head):
             raise _altered(f"the log ends with entry {last}, and {number} were written")
         if missing:
@@ -206,13 +215,40 @@ class Log:
                 " the store was built anew, or is an older copy"
             )
 
-    def _opened(self, row: Sequence[Any], before: object) -> Entry:
+    def walk(self, portion: Callable[[int], Sequence[Sequence[Any]]]) -> Iterator[Link]:
+        """The whole log, oldest first, each entry seen to fit the one before. *portion* reads what
+        `portion` does: entries never change, so their portions need not be of one moment.
+        """
+        head, last = EMPTY, 0
+        while rows := portion(last + 1 if last else _FIRST):
+            for row in rows:
+                last += 1
+                if row[1] != last:
+                    raise _altered(f"entry {last} is missing")
+                link = self._link(row, head)
+                head = link.digest
+                yield link
+
+    def portion(self, db: Connection, first: int) -> list[tuple[Any, ...]]:
+        """The rows of some entries, from the number *first* on."""
+        query = (
+            f"SELECT {_COLUMNS} FROM orgguard_entry AS e WHERE e.log = %s AND e.number >= %s"
+            f" ORDER BY e.number LIMIT {_PORTION}"
+        )
+        return db.execute(query, (self.id, first)).fetchall()
+
+    def end(self, db: Connection) -> tuple[int, str]:
+        """How many entries the log has, and the newest one's digest."""
+        number, head = self._row(db, "SELECT number, head FROM orgguard_log WHERE id = %s")
+        return number, head
+
+    def _link(self, row: Sequence[Any], before: object) -> Link:
         shown, (digest, fingerprint, by, sealed, pid, started, asked_at) = row[:7], row[7:]
         _, number, kind, request_id, at, expires_at, commitment = shown
-        if digest != _digest(before, bound := bound_to(shown)):
+        if digest != audit.chained_in_store(before, shown):
             raise _altered(f"entry {number} does not fit what was sealed")
         try:
-            text = self._keys.open(Sealed(by, sealed), bound)
+            text = self._keys.open(Sealed(by, sealed), bound_to(shown))
         except ValueError:
             raise _altered(f"entry {number} does not fit its seal") from None
         salt, content = text[:SALT], text[SALT:]
@@ -221,7 +257,8 @@ class Log:
         opened = json.loads(content)
         if fingerprint not in self.fingerprints(*found_by(kind, opened)):
             raise _altered(f"entry {number} was hidden from look-up")
-        return Entry(number, request_id, at, expires_at, opened, pid, started, asked_at)
+        entry = Entry(number, request_id, at, expires_at, opened, pid, started, asked_at)
+        return Link(entry, kind, commitment, digest, salt)
 
 
 class Writer:
@@ -252,8 +289,8 @@ class Writer:
             self._log.id, self.number, made.kind, request_id, self.now, expires_at,
             made.commitment,
         )  # fmt: skip
-        self.head = _digest(self.head, bound := bound_to(shown))
-        found = self._fingerprint(*found_by(made.kind, made.content))
+        self.head = audit.chained_in_store(self.head, shown)
+        found, bound = self._fingerprint(*found_by(made.kind, made.content)), bound_to(shown)
         self._db.execute(
             f"INSERT INTO orgguard_entry VALUES ({', '.join(['%s'] * 15)})",
             (*shown, self.head, found, *self._keys.seal(made.text, bound), *self._asked(made)),
@@ -278,10 +315,6 @@ class Writer:
 def bound_to(shown: Sequence[Any]) -> bytes:
     """What an entry's seal is bound to: all that it shows and that never changes."""
     return json.dumps(list(shown), separators=(",", ":")).encode()
-
-
-def _digest(before: object, bound: bytes) -> str:
-    return sha256(f"{before}\n".encode() + bound).hexdigest()
 
 
 def _altered(cause: str) -> LedgerError:

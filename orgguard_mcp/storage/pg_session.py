@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that outlives the server's restarts.
+"""Transactions on PostgreSQL that outlive the server's restarts.
 
 A transaction that another one got in the way of, or whose connection broke, is done again. When it
 broke, it is not known whether it was committed: whoever writes is told, and looks for what it wrote
@@ -11,30 +11,23 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors
 
 from orgguard_mcp.errors import LedgerError
+from orgguard_mcp.storage import pg_pool
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = pg_pool.Connection
 
 BUSY_SECONDS = 10.0
 """How long a store that is locked or away is waited for."""
 
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_SETTINGS = (
-    "SET synchronous_commit = on",
-    "SET statement_timeout = '10s'",
-    "SET idle_in_transaction_session_timeout = '10s'",  # a client that is gone holds no lock
-)
-_DEFAULTS = {
-    "connect_timeout": "5", "application_name": "orgguard", "keepalives_idle": "10",
-    "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "10000",
-}  # fmt: skip
+_AFTER_SECONDS = 1.0
 _PASSING = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
@@ -46,35 +39,19 @@ _PASSING = (
 _Result = TypeVar("_Result")
 
 
-def connect(url: str) -> Connection:
-    """A new connection, by the url's settings and, where it has none, this module's."""
-    given = psycopg.conninfo.conninfo_to_dict(url)
-    connection = psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,  # a pooler may give each transaction another connection
-        **{key: value for key, value in _DEFAULTS.items() if key not in given},  # type: ignore[arg-type]
-    )
-    for setting in _SETTINGS:
-        with suppress(errors.Error):  # of an engine that knows no such setting
-            connection.execute(setting)
-    return connection
-
-
 class Session:
-    """Transactions, one at a time; several threads may ask for them."""
+    """Transactions of one user of a database; several threads may ask for them."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lock = threading.RLock()
-        self._connection: Connection | None = None
+        self._pool = pg_pool.pools.take(url, self)
+        self._turn = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Hang up; nothing can be read or written afterwards."""
-        with self._lock:
-            self._closed = True
-            self._hang_up()
+        """Hang up, if nobody else is connected; nothing can be read or written afterwards."""
+        self._closed = True
+        pg_pool.pools.leave(self._url, self)
 
     def read(self, act: Callable[[Connection], _Result]) -> _Result:
         """What *act* reads, each statement as of its own moment."""
@@ -86,63 +63,52 @@ class Session:
 
     def write(self, act: Callable[[Connection, bool], _Result]) -> _Result:
         """Commit what *act* writes. It is told whether it may have been committed before: then it
-        looks for its rows first.
+        looks for its rows first. One thread at a time: they would wait for each other's locks, each
+        with a connection that others need.
         """
-        return self._run(_WRITE, act)
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise _error(errors.LockNotAvailable(), writes=True, unsure=False)
+        try:
+            return self._run(_WRITE, act)
+        finally:
+            self._turn.release()
 
     def after(self, statement: str, *values: object) -> None:
         """Run *statement* by itself if that can be done: nothing depends on it."""
-        with self._lock, suppress(errors.Error):
-            if self._connection and not self._connection.broken:
-                self._connection.execute(statement, values)
+        with suppress(errors.Error), self._pool.connection(_AFTER_SECONDS) as connection:
+            connection.execute(statement, values)
 
     def _run(self, begin: str, act: Callable[[Connection, bool], _Result]) -> _Result:
         writes = begin == _WRITE
         deadline = time.monotonic() + BUSY_SECONDS
         unsure, pause = False, 0.01
         while True:
-            with self._lock:
-                connection = None
-                try:
-                    connection = self._connected()
-                    with _transaction(connection, begin) if begin else nullcontext():
-                        return act(connection, unsure)
-                except errors.Error as error:
-                    lost = self._is_lost(error)
-                    unsure = unsure or (lost and connection is not None)
-                    patient = lost or isinstance(error, _PASSING)
-                    if not patient or self._closed or time.monotonic() > deadline:
-                        raise _error(error, writes=writes, unsure=unsure and writes) from error
-                except (ValueError, TypeError, LookupError) as error:
-                    raise _unreadable(error) from error
+            connection: Connection | None = None
+            try:
+                with self._lent(deadline) as connection, _transaction(connection, begin):
+                    return act(connection, unsure)
+            except errors.Error as error:
+                lost = _is_lost(connection, error)
+                unsure = unsure or (lost and connection is not None)
+                patient = lost or isinstance(error, _PASSING)
+                if not patient or self._closed or time.monotonic() > deadline:
+                    raise _error(error, writes=writes, unsure=unsure and writes) from error
+            except (ValueError, TypeError, LookupError) as error:
+                raise _unreadable(error) from error
             time.sleep(pause * (0.5 + random.random()))  # noqa: S311
             pause = min(pause * 2, 0.5)
 
-    def _connected(self) -> Connection:
+    def _lent(self, deadline: float) -> AbstractContextManager[Connection]:
         if self._closed:
             raise LedgerError("nothing was granted: the store was closed")
-        if self._connection is None:
-            self._connection = connect(self._url)
-        return self._connection
-
-    def _is_lost(self, error: errors.Error) -> bool:
-        """Whether the connection is gone, or never was; then the next try makes another."""
-        if self._connection is None:
-            return isinstance(error, psycopg.OperationalError) and not _is_refused(error)
-        if self._connection.closed or self._connection.broken:
-            self._hang_up()
-            return True
-        return isinstance(error, errors.StatementCompletionUnknown)
-
-    def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection:
-            with suppress(errors.Error):
-                connection.close()
+        return self._pool.connection(deadline - time.monotonic())
 
 
 @contextmanager
 def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+    if not begin:
+        yield
+        return
     connection.execute(begin)
     try:
         yield
@@ -154,6 +120,13 @@ def _transaction(connection: Connection, begin: str) -> Iterator[None]:
         raise
 
 
+def _is_lost(connection: Connection | None, error: errors.Error) -> bool:
+    """Whether the connection is gone, or never was; then the next try has another."""
+    if connection is None:
+        return isinstance(error, psycopg.OperationalError) and not _is_refused(error)
+    return connection.closed or isinstance(error, errors.StatementCompletionUnknown)
+
+
 def _is_refused(error: errors.Error) -> bool:
     """Whether the server is there and will not have us: waiting does not help."""
     told = str(error)
@@ -163,6 +136,7 @@ def _is_refused(error: errors.Error) -> bool:
 # --- errors ---------------------------------------------------------------------------------------
 
 _KNOWN = {
+    "53300": ("all connections are in use", "try again in a moment"),
     "53100": ("its disk is full", "free disk space on the database's machine, then try again"),
     "42501": ("this user may not do that there", "docs/scaling.md says which rights a user needs"),
     "57014": ("another transaction holds it", "try again in a moment"),

@@ -11,12 +11,12 @@ import hmac
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from orgguard_mcp import secretfile
 from orgguard_mcp.errors import LedgerError
 
 ENVIRONMENT_KEY_FILE = "ORGGUARD_STORE_KEY_FILE"
@@ -123,11 +123,7 @@ def find_keys() -> Keyring:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & 0o077 and stat.S_ISREG(mode):
-                raise _unusable("others may read the key file", "chmod 600 it")
-            return file.read(_MAX_FILE).decode("latin-1")
+        return secretfile.read(path, _MAX_FILE).decode("latin-1")
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else "its path is none"
         raise _unusable(

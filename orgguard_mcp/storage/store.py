@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from orgguard_mcp import audit
 from orgguard_mcp.errors import LedgerError
 from orgguard_mcp.model import Ask, Base, Decision, Request, Scope
 from orgguard_mcp.names import Name, NameKey
@@ -23,7 +25,7 @@ MAX_OPEN = 200
 MAX_OPEN_OF_ONE = 50
 """Of these, how many one client may have opened."""
 
-EMPTY = "0" * 64
+EMPTY = audit.EMPTY
 """The head of an empty log."""
 
 
@@ -85,6 +87,20 @@ class Store(Watched, Protocol):
         """Raise `LedgerError` unless the whole log is as it was written, and has each of *anchors*:
         heads that an approver signed.
         """
+
+    def export(self, *, reveal: bool) -> audit.Export:
+        """The whole log as of now, for an audit; with all that was said only if *reveal*. Its
+        entries are read as they are taken, and `LedgerError` is raised at one that does not fit.
+
+        Raises `UsageError` when the engine has nothing to show but what was said.
+        """
+
+
+def free_id(is_taken: Callable[[str], bool]) -> str:
+    """An id that nothing has yet: as short as grants want them, so it may be taken."""
+    while is_taken(request_id := secrets.token_hex(4)):
+        pass
+    return request_id
 
 
 def cut(text: str, size: int = MAX_WORDS) -> str:
