@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from orgguard_mcp.guard import Guard
@@ -155,13 +157,16 @@ async def test_desks_beyond_the_number_are_closed_and_opened_again(
                     found = told(await agent.call_tool("check_name", {"name": known}))
                     assert found["effect"] == "allow"
 
-        def one_reader() -> bool:
-            import psutil
+        await until(lambda: readers(host) == 1)
 
-            below = psutil.Process(host.process.pid).children(recursive=True)
-            return sum("--batch" in one.cmdline() for one in below) == 1
 
-        await until(one_reader)
+def readers(host: Host) -> int:
+    """How many of git's resident readers a server has."""
+    found = 0
+    for one in psutil.Process(host.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it is just ending
+            found += "--batch" in one.cmdline()
+    return found
 
 
 # --- who may answer -------------------------------------------------------------------------------
