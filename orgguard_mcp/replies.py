@@ -25,9 +25,9 @@ NEUTRAL = (
     " branches or the pull request."
 )
 MAY_WRITE = "You may write it."
-COMMIT = (
-    f"{MAY_WRITE} Commit the files in `grants` with it, unchanged: they are the signed consent,"
-    " which continuous integration looks for."
+WITH_GRANTS = (
+    f"{MAY_WRITE} First write the files in `grants`, unchanged, and commit them with the change:"
+    " they are the signed consent that hooks and continuous integration look for."
 )
 ASK_FIRST = f"Do not write it yet, nor a placeholder for it. {advice.ASK}"
 WAIT = (
@@ -89,12 +89,12 @@ def with_grants(reply: Reply, grants: Sequence[Sequence[Grant]]) -> Reply:
     """*reply* with the grants that are to be committed, a list for each name."""
     for name, files in zip(reply.names, grants, strict=True):
         if files:
-            name.next = COMMIT
+            name.next = WITH_GRANTS
             name.grants = [
                 {"path": f"{DIRECTORY}/{grant.file_name}", "text": grant.text} for grant in files
             ]
     if reply.effect == "allow" and any(grants):
-        reply.next = COMMIT
+        reply.next = WITH_GRANTS
     return reply
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from orgguard_mcp.mirrors import Mirrors
 from tests import names
 from tests.clients.clients import CLIENTS
 from tests.clients.conftest import MakeLab
 from tests.clients.lab import PATIENCE, Lab
 from tests.clients.plans import CLEAN, NOTES, TEXT, careless, obedient
+from tests.hosts import Host, make_token
 from tests.human import Human
 
 pytestmark = pytest.mark.clients
@@ -69,6 +71,36 @@ def test_the_hook_stops_what_nobody_asked_about(name: str, make_lab: MakeLab) ->
     _, stopped = lab.model.told("write")
     assert "OrgGuard stopped this" in stopped
     assert "request_consent" in stopped
+
+
+# --- a server elsewhere ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("shared")
+def test_claude_is_answered_by_a_server_elsewhere(make_lab: MakeLab, tmp_path: Path) -> None:
+    client = CLIENTS["claude"]
+    lab = make_lab(obedient, client)
+    mirrors = Mirrors(tmp_path / "mirrors")
+    mirrors.add("team/project", f"file://{lab.repo}")
+    _, asks = make_token("ask:team/*")
+    _, answers = make_token("answer:team/*")
+    token = tmp_path / "token"
+    token.write_text(answers)
+    token.chmod(0o600)
+    with Host(None, "--mirrors", str(mirrors.directory)) as host:
+        headers = {"Authorization": f"Bearer {asks}"}
+        server = {"type": "http", "url": host.of("team/project"), "headers": headers}
+        configured = {"mcpServers": {"orgguard": server}}
+        (lab.repo / ".mcp.json").write_text(json.dumps(configured))
+        (lab.repo / ".claude/settings.json").write_text("{}")  # its hook asks this machine
+        reviewer = Human(
+            None, "--store", host.url(""), timeout=PATIENCE, ORGGUARD_TOKEN_FILE=str(token)
+        )
+        with client.start(lab) as run, reviewer as human:
+            assert human.grants() == names.COINED
+            assert run.ends() == 0
+    assert (lab.repo / NOTES).read_text() == TEXT
+    assert "granted" in lab.model.told("request_consent")[-1]
 
 
 # --- the server as the hook -----------------------------------------------------------------------
