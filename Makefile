@@ -19,7 +19,7 @@ test-clients: $(READY)
 
 # Hundreds of kills of a database and those who use it: minutes.
 test-faults: $(READY)
-	$(BIN)/pytest tests/test_shared_faults.py -m faults
+	$(BIN)/pytest tests/test_shared_faults.py tests/test_hosted_faults.py -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from orgguard_mcp.model import (
     Base,
     Basis,
     Decision,
+    Effect,
     FileClass,
     Held,
     Place,
@@ -261,8 +262,10 @@ class Guard:
         """*place* on the branch of the change: the checked-out one now, unless `branch` or *place*
         names it.
         """
-        branch = place.branch or self.branch or self.repository.branch(self._head or "HEAD")
-        return Place(place.path, branch)
+        branch: str | None = place.branch or self.branch
+        if not branch and (self._head or not self.repository.is_bare()):  # a mirror has no change
+            branch = self.repository.branch(self._head or "HEAD")
+        return Place(place.path, branch or None)
 
     # --- signed grants ------------------------------------------------------------------------
 
@@ -318,30 +321,28 @@ class Guard:
         if not asks:
             raise UsageError("nothing was asked: say where the name would be written")
         verdicts = [self.check(surface, ask.where) for ask in asks]
-        undecided = [v for v in verdicts if self._askable(v)]
-        if not undecided:
+        if not any(verdict.effect is Effect.ASK for verdict in verdicts):
             return verdicts[0]
-        asked = [ask for ask, v in zip(asks, verdicts, strict=True) if self._askable(v)]
-        name = undecided[0].name
+        name = verdicts[0].name
+        known = {decision.request_id for decision in self.ledger.decisions(name.key)}
+        if known:  # one may have come while the verdicts were found
+            verdicts = [self.check(surface, ask.where) for ask in asks]
+        asked = [ask for ask, v in zip(asks, verdicts, strict=True) if _askable(v, known)]
+        if not asked:
+            return verdicts[0]
         tree, branch = self._here()
         asked = [replace(ask, worktree=tree, branch=branch) for ask in asked]
         lapse = self.policy.lapse_hours * 3600
-        self.ledger.ask(name, self.base, asked, lapse)
+        self.ledger.ask(name, self.base, asked, lapse, known)
         return self.check(surface, asked[0].where)
 
     def _here(self) -> tuple[str, str]:
         """The working tree and branch of who asks: a grant is laid there, and may hold for that
         branch alone.
         """
-        tree = "" if self.repository.is_bare() else str(self.repository.top_level())
-        return tree, self.repository.branch() or ""
-
-    def _askable(self, verdict: Verdict) -> bool:
-        """Whether asking could change *verdict*: what waits for a signature alone was answered."""
-        if verdict.basis is Basis.PENDING:
-            answered = self.ledger.decisions(verdict.name.key)
-            return all(verdict.request_id != decision.request_id for decision in answered)
-        return verdict.basis in _ASKABLE
+        if self.repository.is_bare():  # who asks is elsewhere
+            return "", ""
+        return str(self.repository.top_level()), self.repository.branch() or ""
 
     def decide(
         self, request: Request, answer: Answer, *, scope: Scope | None = None, reason: str = "",
@@ -399,6 +400,13 @@ class Guard:
 _ASKABLE = frozenset({Basis.UNKNOWN, Basis.COMMON_WORD})
 _ASKED = "a human has been asked and has not answered yet"
 _SCOPES = {"repository": "in this repository", "paths": "here", "change": "in this change"}
+
+
+def _askable(verdict: Verdict, answered: Collection[str]) -> bool:
+    """Whether asking could change *verdict*: what waits for a signature alone was answered."""
+    if verdict.basis is Basis.PENDING:
+        return verdict.request_id not in answered
+    return verdict.basis in _ASKABLE
 
 
 def _place_of(where: str | None, branch: str = "") -> Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple, Self
@@ -232,6 +233,10 @@ class Repository:
 
     def is_bare(self) -> bool:
         """Whether there is no working tree."""
+        return self._bare
+
+    @cached_property
+    def _bare(self) -> bool:
         return self._git.run("rev-parse", "--is-bare-repository").strip() == b"true"
 
     def worktrees(self) -> list[Path]:

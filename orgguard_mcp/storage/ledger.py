@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -91,12 +91,11 @@ class Ledger:
 
     # --- the queue ----------------------------------------------------------------------------
 
-    def ask(self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float) -> Request:
-        """Commit a question about *name*, or join the open one, and return it.
-
-        The same question from the same asker for the same place is kept once, and long texts are
-        cut. Raises `LedgerError` when too many questions are open for another one.
-        """
+    def ask(
+        self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float,
+        known: Collection[str] | None = None,
+    ) -> Request:  # fmt: skip
+        """See `Store`."""
         now = time.time()
         with self._errors("stored"), self._writing():
             row = self._db.execute(
@@ -104,12 +103,24 @@ class Ledger:
             ).fetchone()
             if row:
                 request_id = str(row[0])
+            elif answered := self._answered_since(name.key, known):
+                return self.request(answered)
             else:
                 self._expect_room(asks[0].asker if asks else Asker(), now)
                 request_id = self._open(name, base, now, now + lapse_seconds)
             for ask in asks:
                 self._join(request_id, ask)
         return self.request(request_id)
+
+    def _answered_since(self, key: NameKey, known: Collection[str] | None) -> str | None:
+        if known is None:
+            return None
+        row = self._db.execute(
+            "SELECT request_id FROM decision WHERE key = ? AND answer <> 'withdraw'"
+            " AND request_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT 1",
+            (key, json.dumps(list(known))),
+        ).fetchone()
+        return str(row[0]) if row else None
 
     def _expect_room(self, asker: Asker, now: float) -> None:
         """Raise `LedgerError` unless *asker* may open another question. Whose a question is, its

@@ -7,7 +7,7 @@ other repositories go on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
@@ -19,7 +19,7 @@ from orgguard_mcp.storage import pg_schema, store
 from orgguard_mcp.storage.bell import Bell
 from orgguard_mcp.storage.pg_bell import NoticeBell, ring
 from orgguard_mcp.storage.pg_log import (
-    NOW,
+    BEGUN,
     Draft,
     Entry,
     Link,
@@ -33,19 +33,21 @@ from orgguard_mcp.storage.pg_session import Connection, Session
 from orgguard_mcp.storage.seal import Keyring
 from orgguard_mcp.storage.store import MAX_ASKS, cut
 
+# By the statement's clock: what changes within one is looked up in no index.
 _OPEN = f"""
-    e.kind = 'request' AND e.expires_at > {NOW} AND NOT EXISTS (
+    e.kind = 'request' AND e.expires_at > {BEGUN} AND NOT EXISTS (
         SELECT 1 FROM orgguard_entry AS answer WHERE answer.log = e.log
         AND answer.request_id = e.request_id AND answer.kind = 'answer'
     )
 """
 _DECISION = "e.kind IN ('answer', 'withdrawal')"
-# By its request, too: one whose fingerprint was changed must be seen, and fail.
+# By its request, too: one whose fingerprint was changed must be seen, and fail. (With the log's id
+# of the inner rows as a value: as `e.log`, and with OR, every decision of the log was read.)
 _DECISION_ON = f"""
-    {_DECISION} AND (e.fingerprint = ANY(%s) OR e.request_id IN (
-        SELECT asked.request_id FROM orgguard_entry AS asked WHERE asked.log = e.log
-        AND asked.kind = 'request' AND asked.fingerprint = ANY(%s)
-    ))
+    {_DECISION} AND e.request_id IN (
+        SELECT named.request_id FROM orgguard_entry AS named
+        WHERE named.log = %s AND named.fingerprint = ANY(%s) AND named.kind <> 'ask'
+    )
 """
 
 _Result = TypeVar("_Result")
@@ -70,7 +72,10 @@ class PostgresLedger:
 
     # --- the queue ----------------------------------------------------------------------------
 
-    def ask(self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float) -> Request:
+    def ask(
+        self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float,
+        known: Collection[str] | None = None,
+    ) -> Request:  # fmt: skip
         """See `Store`."""
         opened = draft("request", {
             "key": name.key, "surface": cut(name.surface, MAX_LENGTH), "base": base.commit,
@@ -81,6 +86,8 @@ class PostgresLedger:
         def act(db: Connection, log: Writer) -> str:
             request_id = self._open_id(db, name.key)
             if request_id is None:
+                if answered := self._answered_since(db, name.key, known):
+                    return answered
                 self._expect_room(db, asks[0].asker if asks else Asker())
                 request_id = self._free_id(db)
                 log.append(request_id, opened, lapse_seconds)
@@ -97,6 +104,18 @@ class PostgresLedger:
     def _opened(self, db: Connection, key: NameKey) -> list[Entry]:
         where = f"{_OPEN} AND e.fingerprint = ANY(%s)"
         return self._log.entries(db, where, self._log.fingerprints("name", key))
+
+    def _answered_since(
+        self, db: Connection, key: NameKey, known: Collection[str] | None
+    ) -> str | None:
+        if known is None:
+            return None
+        row = db.execute(
+            "SELECT request_id FROM orgguard_entry WHERE log = %s AND kind = 'answer'"
+            " AND fingerprint = ANY(%s) AND request_id <> ALL(%s) ORDER BY number DESC LIMIT 1",
+            (self._log.id, self._log.fingerprints("name", key), list(known)),
+        ).fetchone()
+        return str(row[0]) if row else None
 
     def _free_id(self, db: Connection) -> str:
         query = "SELECT 1 FROM orgguard_entry WHERE log = %s AND request_id = %s"
@@ -208,7 +227,7 @@ class PostgresLedger:
             found = self._log.entries(db, _DECISION)
         else:
             named = self._log.fingerprints("name", key)
-            found = self._log.entries(db, _DECISION_ON, named, named)
+            found = self._log.entries(db, _DECISION_ON, self._log.id, named)
         return [_read_decision(entry) for entry in found]
 
     def decision_on(self, request_id: str) -> Decision | None:

@@ -37,6 +37,9 @@ _FIRST = -(1 << 63)
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 """The database's clock: machines need not agree on the time for a question to lapse."""
 
+BEGUN = "extract(epoch FROM statement_timestamp())::double precision"
+"""The same when the statement began: by what changes within one, no index is used."""
+
 _SHOWN = "e.log, e.number, e.kind, e.request_id, e.at, e.expires_at, e.commitment"
 _COLUMNS = f"{_SHOWN}, e.digest, e.fingerprint, e.sealed_by, e.sealed, e.pid, e.started, e.asked_at"
 _ASK_WORDS = ("place", "excerpt", "purpose", "client", "worktree", "branch")

@@ -32,7 +32,8 @@ _PASSING = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
     errors.TooManyConnections,
-    errors.DuplicateTable,  # two make the same table at once
+    errors.DuplicateTable,  # two make the same table at once: that or its type is there
+    errors.DuplicateObject,
     errors.UniqueViolation,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from orgguard_mcp import audit
@@ -39,11 +39,16 @@ class Store(Watched, Protocol):
     def close(self) -> None:
         """Let go of the engine."""
 
-    def ask(self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float) -> Request:
+    def ask(
+        self, name: Name, base: Base, asks: Sequence[Ask], lapse_seconds: float,
+        known: Collection[str] | None = None,
+    ) -> Request:  # fmt: skip
         """Commit a question about *name*, or join the open one, and return it.
 
         The same question from the same asker for the same place is kept once, and long texts are
-        cut. Raises `LedgerError` when too many questions are open for another one.
+        cut. *known* are the requests about *name* whose answers were weighed before asking: if
+        another one was answered since, it is returned, and nothing is asked. Raises `LedgerError`
+        when too many questions are open for another one.
         """
 
     def request(self, request_id: str) -> Request:
