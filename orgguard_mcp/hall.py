@@ -93,6 +93,16 @@ class Hall:
             seat.visitors -= 1
             self._close_unvisited()
 
+    async def fetch(self, name: str) -> bool:
+        """Bring a repository up to date now; whether it moved. Raises `OrgGuardError`."""
+        async with self._fetching:
+            moved = await in_thread(self._repositories.fetch, name)
+        if moved and (seat := self._seats.get(name)):
+            guard = await seat.desk.guard()
+            await in_thread(guard.prepare)
+        self._telemetry.fetched("changed" if moved else "unchanged", name)
+        return moved
+
     def close(self) -> None:
         """See `Host`: every desk is closed by the task that follows its repository."""
 
@@ -134,25 +144,18 @@ class Hall:
         try:
             with seat.follower:
                 while True:
-                    await self._fetch(name, seat.desk)
+                    await self._try_to_fetch(name)
                     seat.fetched.set()
                     await anyio.sleep(self._fetch_seconds)
         finally:
             seat.desk.close()
 
-    async def _fetch(self, name: str, desk: Desk) -> None:
-        """Fetch, and prepare for the base that it brought, before anybody asks."""
+    async def _try_to_fetch(self, name: str) -> None:
         try:
-            async with self._fetching:
-                moved = await in_thread(self._repositories.fetch, name)
-            if moved:
-                guard = await desk.guard()
-                await in_thread(guard.prepare)
+            await self.fetch(name)
         except OrgGuardError as error:
             event("fetch", WARNING, repository=name, outcome="failed", cause=error)
             self._telemetry.fetched("failed", name)
-        else:
-            self._telemetry.fetched("changed" if moved else "unchanged", name)
 
     def _expect_fresh(self, name: str) -> None:
         age = time.time() - self._repositories.fetched_at(name)

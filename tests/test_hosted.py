@@ -145,6 +145,31 @@ async def test_what_the_remote_gets_is_established_soon(
         assert effect == "allow"
 
 
+def fetch(host: Host, token: str, name: str = NAME) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx2.post(host.url(f"/r/{name}/fetch"), headers=headers, timeout=60)
+
+
+def test_who_administers_has_a_repository_fetched_at_once(
+    shared: str, settings: Path, origin: Repo, mirrors: Mirrors
+) -> None:
+    settings.write_text(settings.read_text().replace("0.2", "3600"))
+    _, token = make_token("administer:team/*")
+    _, asks = make_token("ask")
+    with Host(settings) as host:
+        assert fetch(host, asks).status_code == 403
+        assert fetch(host, token).json() == {"moved": False}
+        tip = origin.commit({"c.py": f"{FOURTH}Client()\n"})
+        assert fetch(host, token).json() == {"moved": True}
+        with Guard(mirrors.path(NAME)) as guard:
+            assert guard.base.commit == tip
+        origin.git("branch", "-m", "main", "gone")
+        origin.path.rename(origin.path.with_name("away"))
+        failed = fetch(host, token)
+        assert failed.status_code == 502
+        assert failed.json()["error"]
+
+
 @pytest.mark.asyncio
 async def test_desks_beyond_the_number_are_closed_and_opened_again(
     shared: str, settings: Path, mirrors: Mirrors

@@ -43,6 +43,7 @@ from orgguard_mcp.telemetry import Telemetry, Tracing, replace_tracing
 from orgguard_mcp.waiting import in_thread
 
 PATH = "/r/{repository:path}/mcp"
+FETCH = "/r/{repository:path}/fetch"
 METADATA = "/.well-known/oauth-protected-resource"
 
 MAX_DOCKET = 1 << 20
@@ -99,6 +100,11 @@ class Instance:
                 _Door(reviewers, Role.ANSWER, limits, settings, outside),
                 methods=["POST"],
             ),
+            Route(
+                FETCH,
+                _Door(self._fetch, Role.ADMINISTER, limits, settings, outside),
+                methods=["POST"],
+            ),
             Route("/dockets", self._list),
         ]
         if outside.issuers and settings.url:
@@ -139,6 +145,16 @@ class Instance:
             return JSONResponse({"error": "invalid_token"}, 401, {"WWW-Authenticate": "Bearer"})
         names = await in_thread(self._outside.repositories.names)
         return JSONResponse([name for name in names if principal.may(Role.ANSWER, name)])
+
+    async def _fetch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Bring a repository up to date, since somebody knows that it moved."""
+        caller: Caller = scope[CALLER]
+        try:
+            answer = JSONResponse({"moved": await self._desks().fetch(caller.repository)})
+        except OrgGuardError as error:
+            said = {"error": error.message, "cause": error.cause, "hint": error.hint}
+            answer = JSONResponse(said, 502)
+        await answer(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
