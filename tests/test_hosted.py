@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -423,6 +424,28 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path, text: str, place: str
     said = refused("--http", "--config", str(file))
     assert place in said
     assert "hint:" in said
+
+
+def test_it_speaks_tls_with_a_certificate_and_says_when_it_has_none(
+    tmp_path: Path, project: Repo
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    settings = tmp_path / "server.toml"
+    settings.write_text(f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n')
+    at = "--config", str(settings), "--repo", str(project.path)
+    assert "certificate cannot be used" in refused("--http", "--listen", ANY_PORT, *at)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
+         certificate], check=True, capture_output=True,
+    )  # fmt: skip
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    with Host(settings, "--repo", str(project.path)) as host:
+        port = host.address.rpartition(":")[2]
+        alive = httpx2.get(f"https://localhost:{port}/healthz", verify=trusted)
+        assert alive.json() == {"alive": True}
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(host.url("/healthz"))
 
 
 def test_an_address_that_is_taken_is_told(project: Repo) -> None:

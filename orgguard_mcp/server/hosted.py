@@ -74,21 +74,31 @@ def run(settings: Settings, directory: str) -> int:
     outside = _outside(settings, directory)
     listener = _listen(settings)
     instance = Instance(settings, outside)
-    server = _Server(
-        uvicorn.Config(
-            instance.asgi, log_config=None, access_log=False, proxy_headers=False,
-            server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            ssl_certfile=settings.tls_certificate or None, ssl_keyfile=settings.tls_key or None,
-        ),
-        instance.leave,
-    )  # fmt: skip
+    server = _Server(_configured(instance, settings), instance.leave)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what uvicorn hands on at its end
     host, port = listener.getsockname()[:2]
     logs.event("listening", address=f"{host}:{port}")
     with suppress(KeyboardInterrupt):
         server.run([listener])
     return 0
+
+
+def _configured(instance: Instance, settings: Settings) -> uvicorn.Config:
+    config = uvicorn.Config(
+        instance.asgi, log_config=None, access_log=False, proxy_headers=False,
+        server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_certfile=settings.tls_certificate or None, ssl_keyfile=settings.tls_key or None,
+    )  # fmt: skip
+    try:
+        config.load()
+    except OSError as error:  # of ssl, too
+        raise UsageError(
+            "the server was not started: its certificate cannot be used",
+            cause=error.strerror or type(error).__name__,
+            hint="tls_certificate (with its chain) and tls_key are files in PEM",
+        ) from error
+    return config
 
 
 class _Server(uvicorn.Server):
