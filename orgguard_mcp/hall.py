@@ -113,9 +113,9 @@ class Hall:
 
     async def asked(self, name: str, guard: Guard) -> None:
         """Tell those who answer of a new question."""
-        waiting = await in_thread(lambda: len(guard.ledger.pending()))
-        event("asked", repository=name, count=waiting)
-        self._notices.waits(name, waiting)
+        event("asked", repository=name)
+        if self._notices.has_services:
+            self._notices.waits(name, await in_thread(lambda: len(guard.ledger.pending())))
 
     def decided(self, name: str, seconds: float) -> None:
         """Measure how long a decision was on its way."""

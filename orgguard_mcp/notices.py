@@ -69,6 +69,11 @@ class Notices:
         if self._services:
             self._thread.start()
 
+    @property
+    def has_services(self) -> bool:
+        """Whether anybody is told."""
+        return bool(self._services)
+
     def waits(self, repository: str, open_count: int) -> None:
         """So many questions wait in *repository*: tell it soon. With none left, there is nothing
         to tell any more. Returns at once.

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,17 @@ from mcp_types import CallToolResult
 from orgguard_mcp.access import parse_permission
 from orgguard_mcp.storage import opening
 
+PROGRAM = (sys.executable, "-m", "orgguard_mcp")
+
 
 class Host:
     """One instance. A context manager; leaving it kills it, if it has not ended before."""
 
-    def __init__(self, settings: Path | None, *options: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "orgguard_mcp", "serve", "--http", "--listen"]
+    def __init__(
+        self, settings: Path | None, *options: str, program: Sequence[str] = PROGRAM,
+        **environment: str,
+    ) -> None:  # fmt: skip
+        command = [*program, "serve", "--http", "--listen"]
         command += ["127.0.0.1:0", *(["--config", str(settings)] if settings else []), *options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

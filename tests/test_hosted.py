@@ -186,6 +186,13 @@ async def test_desks_beyond_the_number_are_closed_and_opened_again(
         await until(lambda: readers(host) == 1)
 
 
+def test_it_may_have_many_connections(origin: Repo) -> None:
+    few = ["prlimit", "--nofile=256:4096", sys.executable, "-m", "orgguard_mcp"]
+    with Host(None, "--repo", str(origin.path), program=few) as host:
+        soft, hard = psutil.Process(host.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert (soft, hard) == (4096, 4096)
+
+
 def readers(host: Host) -> int:
     """How many of git's resident readers a server has."""
     found = 0
@@ -348,7 +355,9 @@ def test_without_its_store_it_is_alive_and_not_ready_and_lets_nobody_in(
             }  # fmt: skip
             apart.kill()
             assert httpx2.get(host.url("/healthz")).status_code == 200
+            began = time.monotonic()
             unready = httpx2.get(host.url("/readyz"), timeout=60)
+            assert time.monotonic() - began < 8  # a call would try for ten seconds
             assert (unready.status_code, unready.json()["store"]) == (503, False)
             assert post(host.of(NAME), token).status_code == 503
             apart.start()

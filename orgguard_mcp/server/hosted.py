@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ KEEP_ALIVE_SECONDS = 75
 default of a minute it would send calls to what was just closed."""
 
 BACKLOG = 2048
+MAX_FILES = 65_536
 
 _PROBE = "ogt_00000000_" + "0" * 43
 """Nobody's token: who looks it up has asked the store."""
@@ -71,6 +73,7 @@ class Single:
 def run(settings: Settings, directory: str) -> int:
     """Serve until told to end; return the exit code. Raises `OrgGuardError` if it cannot start."""
     logs.set_up(telemetry.trace_id)
+    _allow_many_files()
     outside = _outside(settings, directory)
     listener = _listen(settings)
     instance = Instance(settings, outside)
@@ -174,6 +177,14 @@ def _issuer(given: IssuerSettings) -> Issuer:
 def _expect_folder(directory: Path) -> None:
     if not os.access(directory, os.R_OK | os.X_OK):
         raise RepositoryError("the mirrors' directory cannot be read")
+
+
+def _allow_many_files() -> None:
+    """Have as many files open as this user may: a connection is one, a repository several."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:

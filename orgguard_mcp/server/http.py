@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,9 @@ MAX_DOCKET = 1 << 20
 
 READY_SECONDS = 1.0
 """How long what `/readyz` found out is believed: anybody may ask it."""
+
+PROBE_SECONDS = 2.0
+"""How long it asks for: calls have more patience with a store that restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +296,7 @@ class _Readiness:
 
 
 async def _works(probe: Callable[[], object]) -> bool:
-    try:
+    with anyio.move_on_after(PROBE_SECONDS), suppress(OrgGuardError):
         await in_thread(probe)
-    except OrgGuardError:
-        return False
-    return True
+        return True
+    return False
