@@ -183,9 +183,14 @@ def queue_of(guard: Guard, person: str) -> Queue:
     pending = guard.ledger.pending()
     if not guard.policy.approval:
         return Queue(tuple(pending))
-    found = [(request, guard.approval(request)) for request in pending]
-    mine = [request for request, one in found if not one.ruled or one.waits_for(person)]
-    return Queue(tuple(mine), tuple(one for request, one in found if request not in mine))
+    mine, others = [], []
+    for request in pending:
+        approval = guard.approval(request)
+        if not approval.ruled or approval.waits_for(person):
+            mine.append(request)
+        else:
+            others.append(approval)
+    return Queue(tuple(mine), tuple(others))
 
 
 def question_of(guard: Guard, request: Request) -> Question:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +41,7 @@ from orgguard_mcp.policy import Policy
 from orgguard_mcp.protected import Protected
 from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage import opening
-from orgguard_mcp.storage.store import Store
+from orgguard_mcp.storage.store import Store, user
 from orgguard_mcp.view import View
 
 ANYWHERE = Place()
@@ -358,7 +355,7 @@ class Guard:
         """
         decision = Decision(
             request.id, request.name.key, answer, scope or Scope(), reason, channel,
-            decided_by=by or _user(), decided_at=time.time(),
+            decided_by=by or user(), decided_at=time.time(),
         )  # fmt: skip
         if answer is not Answer.GRANT:
             return self.ledger.decide(decision)
@@ -441,9 +438,3 @@ def _decision_why(decision: Decision) -> str:
     if decision.answer is Answer.REFUSE:
         return "a human refused it"
     return f"a human allowed it {decision.scope}"
-
-
-def _user() -> str:
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return f"uid {os.getuid()}"

@@ -84,11 +84,13 @@ class Hall:
         try:
             with anyio.move_on_after(FIRST_FETCH_SECONDS):
                 await seat.fetched.wait()
+            seat.fetched.set()  # nobody else waits for one that takes longer
             self._expect_fresh(name)
             answers = who is not None and who.may(Role.ANSWER, name)
             # Who it is, the token says; what the client calls itself, it may change at will.
             asker = Asker(who.label if who else caller.client)
-            yield Visit(seat.desk, asker, answers, self.leaving, _Reporter(self, name))
+            reporter = _Reporter(name, self._telemetry, self._notices)
+            yield Visit(seat.desk, asker, answers, self.leaving, reporter)
         finally:
             seat.visitors -= 1
             self._close_unvisited()
@@ -110,17 +112,6 @@ class Hall:
         """The questions that wait, of the repositories whose desks are open."""
         guards = {name: seat.desk.opened for name, seat in list(self._seats.items())}
         return {name: _waiting(guard) for name, guard in guards.items() if guard}
-
-    async def asked(self, name: str, guard: Guard) -> None:
-        """Tell those who answer of a new question."""
-        event("asked", repository=name)
-        if self._notices.has_services:
-            self._notices.waits(name, await in_thread(lambda: len(guard.ledger.pending())))
-
-    def decided(self, name: str, seconds: float) -> None:
-        """Measure how long a decision was on its way."""
-        event("decided", repository=name, seconds=round(seconds, 3))
-        self._telemetry.decided(seconds, name)
 
     # --- desks --------------------------------------------------------------------------------
 
@@ -180,17 +171,21 @@ class _Seat:
 class _Reporter:
     """`desk.Reporter` of one repository."""
 
-    def __init__(self, hall: Hall, name: str) -> None:
-        self._hall = hall
+    def __init__(self, name: str, telemetry: Telemetry, notices: Notices) -> None:
         self._name = name
+        self._telemetry = telemetry
+        self._notices = notices
 
     async def asked(self, guard: Guard) -> None:
         """See `desk.Reporter`."""
-        await self._hall.asked(self._name, guard)
+        event("asked", repository=self._name)
+        if self._notices.has_services:
+            self._notices.waits(self._name, await in_thread(lambda: len(guard.ledger.pending())))
 
     def decided(self, seconds: float) -> None:
         """See `desk.Reporter`."""
-        self._hall.decided(self._name, seconds)
+        event("decided", repository=self._name, seconds=round(seconds, 3))
+        self._telemetry.decided(seconds, self._name)
 
 
 def _waiting(guard: Guard) -> Waiting:

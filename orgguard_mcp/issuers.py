@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 import jwt
 
+from orgguard_mcp import web
 from orgguard_mcp.access import Permission, Principal, parse_permission
 from orgguard_mcp.errors import UsageError
 from orgguard_mcp.storage.seal import Keyring
@@ -47,7 +47,6 @@ RETRY_SECONDS = 10.0
 _TIMEOUT = 5.0
 _MAX_TEXT = 16_384  # characters of a token
 _MAX_KEYS = 1_000_000  # bytes of a key set
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPTIONS: Any = {"require": ["iss", "aud", "sub", "exp"], "enforce_minimum_key_length": True}
 _INVALID = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError)
 
@@ -73,8 +72,7 @@ class Issuer:
     def __post_init__(self) -> None:
         if not (self.issuer and self.audience and self.jwks):
             raise _unusable("it lacks its issuer, audience or jwks", "give all three")
-        url = urlsplit(self.jwks)
-        if "://" in self.jwks and not _is_safe(url.scheme, url.hostname):
+        if "://" in self.jwks and not web.is_safe(self.jwks):
             raise _unusable("whoever is on the way could change its keys", "name an https URL")
         if bool(self.may) != bool(self.repository_claim):
             # Else everybody whom a public issuer knows would have them everywhere.
@@ -91,10 +89,6 @@ class Issuer:
         if not isinstance(repository, str):
             return ()
         return tuple(found for one in self.may if (found := one.within(repository)))
-
-
-def _is_safe(scheme: str, host: str | None) -> bool:
-    return bool(host) and (scheme == "https" or (scheme == "http" and host in _LOOPBACK))
 
 
 def _unusable(cause: str, hint: str) -> UsageError:
@@ -210,7 +204,7 @@ class _Url:
 
     def __init__(self, url: str) -> None:
         self._request = Request(url, headers={"User-Agent": "orgguard"})  # noqa: S310  # checked
-        self._opener = build_opener(_Stay)
+        self._opener = web.opener()
         self._lock = threading.Lock()
         self._keys: _Keys = {}
         self._fetched = self._tried = float("-inf")
@@ -242,10 +236,3 @@ class _Url:
             pass  # those at hand are used until they are stale
         finally:
             self._tried = time.monotonic()
-
-
-class _Stay(HTTPRedirectHandler):
-    """Follows nobody elsewhere: the keys are where the server was told."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None

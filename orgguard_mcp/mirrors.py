@@ -21,6 +21,9 @@ from orgguard_mcp.errors import RepositoryError, UsageError
 from orgguard_mcp.repository import private
 from orgguard_mcp.upstream import Upstream
 
+ENVIRONMENT_MIRRORS = "ORGGUARD_MIRRORS"
+"""Names their directory."""
+
 ADD_SECONDS = 3600
 """How long the first fetch of a mirror may take."""
 

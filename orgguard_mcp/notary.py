@@ -101,10 +101,7 @@ class Notary:
 
     def signer(self) -> Signer | None:
         """The approver whose key this user has, or None."""
-        key = signing.key_path()
-        public = signing.public_key(key) if self.approvers else None
-        person = self.approvers.person(public) if public else None
-        return Signer(person, key) if person else None
+        return signer_among(self.approvers)
 
     def sign(self, answers: Sequence[Yes], signer: Signer, log: str) -> list[Grant]:
         """Grants for *answers*, with one signature: the passphrase is asked for once. *log* is the
@@ -139,6 +136,14 @@ class Notary:
         return [lay(grant, top) for top in there if top in asked] or [
             lay(grant, top) for top in there[:1]
         ]
+
+
+def signer_among(approvers: Approvers) -> Signer | None:
+    """The one of *approvers* whose key this user has, or None."""
+    key = signing.key_path()
+    public = signing.public_key(key) if approvers else None
+    person = approvers.person(public) if public else None
+    return Signer(person, key) if person else None
 
 
 def sign(

@@ -14,16 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import quote
+from urllib.request import Request
 
-from orgguard_mcp import notary, secretfile, signing
+from pydantic import ValidationError
+
+from orgguard_mcp import notary, secretfile, web
 from orgguard_mcp.approvers import parse_approvers
 from orgguard_mcp.docket import Question, Queue, Reply, Settled
 from orgguard_mcp.errors import LedgerError, SigningError, UsageError
 from orgguard_mcp.model import Answer, Decision
 from orgguard_mcp.model import Request as Asked
 from orgguard_mcp.notary import Signer, Yes
+from orgguard_mcp.storage.bell import PipeBell
 from orgguard_mcp.wire import (
     ANSWERS,
     CHANGES_SECONDS,
@@ -40,7 +43,6 @@ from orgguard_mcp.wire import (
 ENVIRONMENT_TOKEN_FILE = "ORGGUARD_TOKEN_FILE"  # noqa: S105
 TIMEOUT_SECONDS = 30.0
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MAX_ANSWER = 16 << 20
 _AGAIN_SECONDS = 2.0
 
@@ -51,13 +53,11 @@ class Server:
     """
 
     def __init__(self, url: str) -> None:
-        named = urlsplit(url)
-        local = named.scheme == "http" and named.hostname in _LOOPBACK
-        if not named.hostname or not (named.scheme == "https" or local):
+        if not web.is_safe(url):
             raise _unusable("a shared server is named by an https URL", "https://HOST")
         self._url = url.rstrip("/")
         self._token = _token()
-        self._opener = build_opener(_NoRedirect)
+        self._opener = web.opener()
 
     def repositories(self) -> list[str]:
         """Those in which the token may answer."""
@@ -71,7 +71,14 @@ class Server:
         body = WORDS[call].dump_json(words)
         path = f"/r/{quote(repository)}/docket/{call}"
         seconds = TIMEOUT_SECONDS + (CHANGES_SECONDS if call == "changes" else 0)
-        return ANSWERS[call].validate_python(self._fetch(path, body, seconds), strict=False)
+        try:
+            return ANSWERS[call].validate_python(self._fetch(path, body, seconds), strict=False)
+        except ValidationError:  # whose text quotes what came
+            raise LedgerError(
+                "it is not known whether this was stored: the server's answer cannot be read",
+                cause="the server is of another version, or something else answered",
+                hint="compare `orgguard --version` here and there",
+            ) from None
 
     def _fetch(self, path: str, body: bytes | None, seconds: float) -> Any:  # noqa: ANN401
         headers = {
@@ -92,13 +99,6 @@ class Server:
             ) from error
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would hand the token on."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 class RemoteDocket:
     """`docket.Docket` of one repository of a shared server."""
 
@@ -108,10 +108,7 @@ class RemoteDocket:
         facts: Facts = self._call("facts")
         self._facts = facts
         self._approvers = parse_approvers(facts.approvers.encode())
-        key = signing.key_path()
-        public = signing.public_key(key) if self._approvers else None
-        person = self._approvers.person(public) if public else None
-        self.signer = Signer(person, key) if person else None
+        self.signer = notary.signer_among(self._approvers)
         self._bell = _Bell(self)
 
     def _call(self, call: str, words: object = None) -> Any:  # noqa: ANN401
@@ -197,33 +194,23 @@ class RemoteDocket:
         return [grant.text for grant in made]
 
 
-class _Bell:
-    """`bell.Bell`: a thread asks the server for changes, and rings when there is one."""
+class _Bell(PipeBell):
+    """A bell that a thread rings, which asks the server for changes."""
 
     def __init__(self, docket: RemoteDocket) -> None:
+        super().__init__()
         self.version = 0
         self._docket = docket
-        self._heard, self._telling = os.pipe()
-        os.set_blocking(self._heard, False)
-        os.set_blocking(self._telling, False)
         self._ended = threading.Event()
 
     def start(self) -> None:
         """Begin to listen."""
         threading.Thread(target=self._listen, daemon=True, name="orgguard-bell").start()
 
-    def fileno(self) -> int:
-        """See `Bell`."""
-        return self._heard
-
-    def hush(self) -> None:
-        """See `Bell`."""
-        with suppress(BlockingIOError):
-            os.read(self._heard, 1 << 16)
-
     def close(self) -> None:
-        """See `Bell`. The pipe stays open: the thread may be in the midst of a call."""
+        """See `Bell`. The thread may be in the midst of a call."""
         self._ended.set()
+        super().close()
 
     def _listen(self) -> None:
         while not self._ended.is_set():
@@ -234,8 +221,7 @@ class _Bell:
                 continue
             if now != self.version:
                 self.version = now
-                with suppress(BlockingIOError):
-                    os.write(self._telling, b"\0")
+                self.tell()
 
 
 def _token() -> str:

@@ -98,11 +98,17 @@ def server() -> Iterator[database.Server]:
     started.close()
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a ledger's file is."""
+    return tmp_path / "ledger.sqlite3"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path, path: Path) -> Place:
     """Where a ledger is, in every engine: what asks for it is the engines' contract."""
     if request.param == "sqlite":
-        return InFile(tmp_path / "ledger.sqlite3")
+        return InFile(path)
     return InDatabase(request.getfixturevalue("server").url, str(tmp_path))
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, ElicitResult
 
 from orgguard_mcp.access import parse_permission
 from orgguard_mcp.storage import opening
@@ -94,9 +95,7 @@ async def client(
 ) -> AsyncIterator[Client]:
     """A client at *url*, whose human answers forms with *form*."""
 
-    async def answers(*_: object) -> Any:  # noqa: ANN401
-        from mcp_types import ElicitResult
-
+    async def answers(*_: object) -> ElicitResult:
         return ElicitResult(action="accept", content=dict(form or {}))
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -118,8 +117,6 @@ def told(result: CallToolResult) -> dict[str, Any]:
 
 def make_token(*may: str, days: float = 1.0) -> tuple[str, str]:
     """A token in the store that the environment names: its id, and its text."""
-    import time
-
     tokens = opening.open_tokens()
     try:
         made, text = tokens.add(

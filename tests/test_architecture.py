@@ -18,7 +18,7 @@ MODULES = {
 
 LAYERS = [
     {"errors", "warm"},
-    {"gitfaults", "access"},
+    {"gitfaults", "access", "web"},
     {"git", "knowledge", "progress", "console", "advice", "secretfile"},
     {"names"},
     {"lexicon", "detect.stretch", "upstream"},
@@ -117,7 +117,7 @@ OWNERS = {
     "mcp_types": {"server.app", "server.asking", "server.stdio", "server.tools"},
     "starlette": {"server.auth", "server.dockets", "server.http"},
     "uvicorn": {"server.hosted"},
-    "pydantic": {"hosting", "replies", "server.dockets", "server.tools", "wire"},
+    "pydantic": {"hosting", "remote", "replies", "server.dockets", "server.tools", "wire"},
     "git": set(),  # GitPython: an oracle of the tests, see docs/adr/0003
     "subprocess": {"git", "upstream", "workers", "signing", "doctor.scratch"},
     "sqlite3": {"storage.postings", "storage.ledger", "storage.schema", "storage.chain"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,15 @@ from orgguard_mcp.model import Answer, Ask, Asker, Scope
 from orgguard_mcp.names import parse
 from orgguard_mcp.storage import ledger as engine
 from orgguard_mcp.storage.ledger import Ledger
-from tests.ledgers import SPAWN, alter, an_ask, answer, ask
+from tests.ledgers import SPAWN, InFile, alter, an_ask, answer, ask
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = Ledger(path)
-    yield opened
-    opened.close()
+def place(path: Path) -> InFile:
+    """These are about the file."""
+    return InFile(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from orgguard_mcp.storage.ledger import Ledger
 from orgguard_mcp.waiting import Watch
 from tests import names
 from tests.agent import LEGACY, Agent
+from tests.ledgers import InFile
 from tests.simulator import Repo
 
 asynchronous = pytest.mark.asyncio
@@ -45,15 +46,9 @@ for number in sys.argv[2:]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = Ledger(path)
-    yield opened
-    opened.close()
+def place(path: Path) -> InFile:
+    """These are about the file."""
+    return InFile(path)
 
 
 def ask(ledger: Ledger, name: str = names.COINED) -> str:

@@ -13,10 +13,8 @@ from orgguard_mcp.console import out, say
 from orgguard_mcp.display import ago, visible
 from orgguard_mcp.errors import CLEAN, UNCHECKED, OrgGuardError, UsageError
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.mirrors import Mirrors
+from orgguard_mcp.mirrors import ENVIRONMENT_MIRRORS, Mirrors
 from orgguard_mcp.progress import Progress
-
-ENVIRONMENT_MIRRORS = "ORGGUARD_MIRRORS"
 
 
 def add(options: argparse.Namespace) -> int:

@@ -18,13 +18,11 @@ from orgguard_mcp.docket import Docket, GuardDocket
 from orgguard_mcp.errors import CLEAN, FINDINGS, OrgGuardError
 from orgguard_mcp.grants import DIRECTORY
 from orgguard_mcp.guard import Guard
-from orgguard_mcp.mirrors import Mirrors
+from orgguard_mcp.mirrors import ENVIRONMENT_MIRRORS, Mirrors
 from orgguard_mcp.model import Answer
 from orgguard_mcp.progress import Progress
 from orgguard_mcp.review import Review
 from orgguard_mcp.storage import opening
-
-ENVIRONMENT_MIRRORS = "ORGGUARD_MIRRORS"
 
 
 def review(options: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ def _http(options: argparse.Namespace) -> int:
             hint="the settings have `hold_seconds`; the base is each repository's default branch",
         )
     from orgguard_mcp import hosting
+    from orgguard_mcp.mirrors import ENVIRONMENT_MIRRORS
     from orgguard_mcp.server import hosted
 
     _collect()
@@ -47,7 +48,7 @@ def _http(options: argparse.Namespace) -> int:
         Path(options.config) if options.config else None,
         listen=options.listen,
         mirrors=options.mirrors,
-        default_mirrors=os.environ.get("ORGGUARD_MIRRORS"),
+        default_mirrors=os.environ.get(ENVIRONMENT_MIRRORS),
     )
     return hosted.run(settings, options.repo or ".")
 

@@ -65,14 +65,15 @@ class Dockets:
                 else:
                     found = await in_thread(_ANSWERS[call], guard, words, caller.principal)
         except OrgGuardError as error:
-            return _failed(error)
+            return failed(error, 409)
         return Response(wire.ANSWERS[call].dump_json(found), media_type="application/json")
 
 
-def _failed(error: OrgGuardError) -> Response:
+def failed(error: OrgGuardError, status: int) -> Response:
+    """What was not done, why, and what to do next."""
     kind = "signing" if isinstance(error, SigningError) else ""
     said = {"error": error.message, "cause": error.cause, "hint": error.hint, "kind": kind}
-    return JSONResponse(said, 409)
+    return JSONResponse(said, status)
 
 
 async def _changes(guard: Guard, since: Since) -> int:

@@ -94,20 +94,16 @@ class Instance:
         )
         agents = StreamableHTTPASGIApp(self._sessions)
         reviewers = RequestBodyLimitMiddleware(Dockets(self._desks, security), MAX_DOCKET)
+
+        def behind_door(path: str, role: Role, inside: ASGIApp) -> Route:
+            return Route(path, _Door(inside, role, limits, settings, outside), methods=["POST"])
+
         routes = [
             Route("/healthz", _alive),
             Route("/readyz", _Readiness(outside.probes)),
-            Route(PATH, _Door(agents, Role.ASK, limits, settings, outside), methods=["POST"]),
-            Route(
-                dockets.PATH,
-                _Door(reviewers, Role.ANSWER, limits, settings, outside),
-                methods=["POST"],
-            ),
-            Route(
-                FETCH,
-                _Door(self._fetch, Role.ADMINISTER, limits, settings, outside),
-                methods=["POST"],
-            ),
+            behind_door(PATH, Role.ASK, agents),
+            behind_door(dockets.PATH, Role.ANSWER, reviewers),
+            behind_door(FETCH, Role.ADMINISTER, self._fetch),
             Route("/dockets", self._list),
         ]
         if outside.issuers and settings.url:
@@ -153,10 +149,10 @@ class Instance:
         """Bring a repository up to date, since somebody knows that it moved."""
         caller: Caller = scope[CALLER]
         try:
-            answer = JSONResponse({"moved": await self._desks().fetch(caller.repository)})
+            moved = await self._desks().fetch(caller.repository)
+            answer: Response = JSONResponse({"moved": moved})
         except OrgGuardError as error:
-            said = {"error": error.message, "cause": error.cause, "hint": error.hint}
-            answer = JSONResponse(said, 502)
+            answer = dockets.failed(error, 502)
         await answer(scope, receive, send)
 
     @asynccontextmanager

@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +46,46 @@ class Watched(Protocol):
         """Those of *request_ids* that have no decision yet: when to look, and no answer."""
 
 
-class FifoBell:
+class _Heard:
+    """What every bell here is heard by: a descriptor that does not block."""
+
+    _reading: int
+
+    def fileno(self) -> int:
+        """See `Bell`."""
+        return self._reading
+
+    def hush(self) -> None:
+        """See `Bell`."""
+        with suppress(BlockingIOError):
+            os.read(self._reading, 1 << 16)
+
+
+class PipeBell(_Heard):
+    """A bell that this process rings itself, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._reading, self._writing = os.pipe()
+        for end in (self._reading, self._writing):
+            os.set_blocking(end, False)
+
+    def tell(self) -> None:
+        """Ring; once it is closed, nothing: its descriptors may be another's by then."""
+        with self._lock, suppress(BlockingIOError):
+            if not self._closed:
+                os.write(self._writing, b"\0")
+
+    def close(self) -> None:
+        """See `Bell`."""
+        with self._lock:
+            self._closed = True
+            os.close(self._reading)
+            os.close(self._writing)
+
+
+class FifoBell(_Heard):
     """A named pipe in the ledger's private directory. Raises `OSError` where none can be made."""
 
     def __init__(self, directory: Path) -> None:
@@ -61,15 +101,6 @@ class FifoBell:
         except OSError:
             unheard.unlink()
             raise
-
-    def fileno(self) -> int:
-        """See `Bell`."""
-        return self._reading
-
-    def hush(self) -> None:
-        """See `Bell`."""
-        with suppress(BlockingIOError):
-            os.read(self._reading, 1 << 16)
 
     def close(self) -> None:
         """See `Bell`."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from psycopg import errors
 
+from orgguard_mcp.storage.bell import PipeBell
 from orgguard_mcp.storage.pg_pool import Connection, Shared, connect
 from orgguard_mcp.storage.pg_session import Session
 
@@ -26,38 +27,21 @@ def ring(session: Session, log: str) -> None:
     session.after("SELECT pg_notify(%s, %s)", _CHANNEL, log)
 
 
-class NoticeBell:
+class NoticeBell(PipeBell):
     """`bell.Bell` over LISTEN: one connection and one thread serve all that a process has."""
 
     def __init__(self, url: str, log: str) -> None:
+        super().__init__()
         self._url = url
         self._log = log
-        self._heard, self._telling = os.pipe()
-        for end in (self._heard, self._telling):
-            os.set_blocking(end, False)
         self._listener = _listeners.take(url, self)
         self._listener.add(log, self)
-
-    def fileno(self) -> int:
-        """See `Bell`."""
-        return self._heard
-
-    def hush(self) -> None:
-        """See `Bell`."""
-        with suppress(BlockingIOError):
-            os.read(self._heard, 1 << 16)
-
-    def tell(self) -> None:
-        """Make the descriptor readable."""
-        with suppress(BlockingIOError):
-            os.write(self._telling, b"\0")
 
     def close(self) -> None:
         """See `Bell`. The listener lets go when it has connected, or could not."""
         self._listener.remove(self._log, self)
         _listeners.leave(self._url, self)
-        os.close(self._heard)
-        os.close(self._telling)
+        super().close()
 
 
 class _Listener:
@@ -76,7 +60,7 @@ class _Listener:
             self._bells.setdefault(log, set()).add(bell)
 
     def remove(self, log: str, bell: NoticeBell) -> None:
-        """Never ring *bell* again: its descriptors may be closed."""
+        """Never ring *bell* again."""
         with self._lock:
             self._bells[log].discard(bell)
             if not self._bells[log]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from orgguard_mcp import audit, consent
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
-from orgguard_mcp.storage import pg_schema, store
+from orgguard_mcp.storage import store
 from orgguard_mcp.storage.bell import Bell
 from orgguard_mcp.storage.pg_bell import NoticeBell, ring
 from orgguard_mcp.storage.pg_log import (
@@ -23,13 +23,13 @@ from orgguard_mcp.storage.pg_log import (
     Draft,
     Entry,
     Link,
-    Log,
     Writer,
     draft,
     found_by,
+    open_log,
     who,
 )
-from orgguard_mcp.storage.pg_session import Connection, Session
+from orgguard_mcp.storage.pg_session import Connection
 from orgguard_mcp.storage.seal import Keyring
 from orgguard_mcp.storage.store import MAX_ASKS, cut
 
@@ -58,13 +58,7 @@ class PostgresLedger:
 
     def __init__(self, url: str, keys: Keyring, repository: str) -> None:
         self._url = url
-        self._session = Session(url)
-        try:
-            pg_schema.prepare(self._session)
-            self._log = Log(self._session, keys, repository)
-        except BaseException:
-            self._session.close()
-            raise
+        self._session, self._log = open_log(url, keys, repository)
 
     def close(self) -> None:
         """Hang up."""

@@ -264,6 +264,19 @@ class Log:
         return Link(entry, kind, commitment, digest, salt)
 
 
+def open_log(url: str, keys: Keyring, repository: str) -> tuple[Session, Log]:
+    """The log of *repository* in the store at *url*, made if it is not there, and the session that
+    it is read and written through.
+    """
+    session = Session(url)
+    try:
+        pg_schema.prepare(session)
+        return session, Log(session, keys, repository)
+    except BaseException:
+        session.close()
+        raise
+
+
 class Writer:
     """Appends to a log that is locked. `now` is the database's time."""
 

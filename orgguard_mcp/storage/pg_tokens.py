@@ -8,23 +8,19 @@ moved or hidden there changes nothing, and its absence is told.
 
 from __future__ import annotations
 
-import getpass
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from orgguard_mcp.access import Permission, Principal, parse_permission
 from orgguard_mcp.errors import LedgerError, UsageError
-from orgguard_mcp.storage import pg_schema
-from orgguard_mcp.storage.pg_log import NOW, Draft, Entry, Log, Writer, draft
-from orgguard_mcp.storage.pg_session import Connection, Session
+from orgguard_mcp.storage.pg_log import NOW, Draft, Entry, Writer, draft, open_log
+from orgguard_mcp.storage.pg_session import Connection
 from orgguard_mcp.storage.seal import Keyring
-from orgguard_mcp.storage.store import free_id
+from orgguard_mcp.storage.store import free_id, user
 
 LOG = "\x1ftokens"
 """The log's repository. None has such a name: a policy's is a printable line, others `root:…`."""
@@ -70,14 +66,8 @@ class Tokens:
     """
 
     def __init__(self, url: str, keys: Keyring) -> None:
-        self._session = Session(url)
+        self._session, self._log = open_log(url, keys, LOG)
         self._held = _Held("", {}, {})
-        try:
-            pg_schema.prepare(self._session)
-            self._log = Log(self._session, keys, LOG)
-        except BaseException:
-            self._session.close()
-            raise
 
     def close(self) -> None:
         """Hang up."""
@@ -98,7 +88,7 @@ class Tokens:
         secret = secrets.token_urlsafe(_SECRET)
         made = draft("token", {
             "key": _digest(secret), "label": label, "may": [str(one) for one in permissions],
-            "by": _user(),
+            "by": user(),
         })  # fmt: skip
 
         def act(db: Connection, log: Writer) -> str:
@@ -116,7 +106,7 @@ class Tokens:
             raise LedgerError(
                 "nothing was revoked: there is no such token", hint="`orgguard token list` has all"
             )
-        made = draft("revocation", {"key": held.digests[token_id], "by": _user()})
+        made = draft("revocation", {"key": held.digests[token_id], "by": user()})
 
         def act(db: Connection, log: Writer) -> str:
             where = "e.kind = 'revocation' AND e.request_id = %s"
@@ -200,9 +190,3 @@ def _read_token(entry: Entry) -> Token:
         permissions=tuple(map(parse_permission, content["may"])), made_by=content["by"],
         created_at=entry.at, expires_at=entry.expires_at,
     )  # fmt: skip
-
-
-def _user() -> str:
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return f"uid {os.getuid()}"

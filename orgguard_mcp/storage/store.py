@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from orgguard_mcp import audit
@@ -106,6 +109,13 @@ def free_id(is_taken: Callable[[str], bool]) -> str:
     while is_taken(request_id := secrets.token_hex(4)):
         pass
     return request_id
+
+
+def user() -> str:
+    """Who runs this, as it is stored beside what they did."""
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return f"uid {os.getuid()}"
 
 
 def cut(text: str, size: int = MAX_WORDS) -> str:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from orgguard_mcp.model import Answer, Effect, Request
 from orgguard_mcp.names import parse
 from orgguard_mcp.storage.chain import EMPTY, Chain
 from orgguard_mcp.storage.ledger import Ledger
-from tests.ledgers import SPAWN, alter, an_ask, answer, ask
+from tests.ledgers import SPAWN, InFile, alter, an_ask, answer, ask
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
@@ -54,15 +54,9 @@ def assert_told(error: LedgerError, *parts: str) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = Ledger(path)
-    yield opened
-    opened.close()
+def place(path: Path) -> InFile:
+    """These are about the file."""
+    return InFile(path)
 
 
 @pytest.fixture
