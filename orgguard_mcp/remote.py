@@ -45,6 +45,7 @@ TIMEOUT_SECONDS = 30.0
 
 _MAX_ANSWER = 16 << 20
 _AGAIN_SECONDS = 2.0
+_WRITING = frozenset({"settle", "attach"})
 
 
 class Server:
@@ -54,7 +55,7 @@ class Server:
 
     def __init__(self, url: str) -> None:
         if not web.is_safe(url):
-            raise _unusable("a shared server is named by an https URL", "https://HOST")
+            raise _unusable("a shared server is named by an https URL", "write https://HOST")
         self._url = url.rstrip("/")
         self._token = _token()
         self._opener = web.opener()
@@ -75,7 +76,7 @@ class Server:
             return ANSWERS[call].validate_python(self._fetch(path, body, seconds), strict=False)
         except ValidationError:  # whose text quotes what came
             raise LedgerError(
-                "it is not known whether this was stored: the server's answer cannot be read",
+                f"{_undone(path)}: the shared server's answer cannot be read",
                 cause="the server is of another version, or something else answered",
                 hint="compare `orgguard --version` here and there",
             ) from None
@@ -93,7 +94,7 @@ class Server:
                 raise _told(error) from error
         except (URLError, OSError, ValueError) as error:
             raise LedgerError(
-                "it is not known whether this was stored: the shared server did not answer",
+                f"{_undone(path)}: the shared server did not answer",
                 cause=type(getattr(error, "reason", error)).__name__,
                 hint="see that it is up, and look again: what it stored, it shows",
             ) from error
@@ -224,6 +225,13 @@ class _Bell(PipeBell):
                 self.tell()
 
 
+def _undone(path: str) -> str:
+    """What is to be said of a call that had no answer: some write."""
+    if path.rpartition("/")[2] in _WRITING:
+        return "it is not known whether this was stored"
+    return "nothing was decided"
+
+
 def _token() -> str:
     named = os.environ.get(ENVIRONMENT_TOKEN_FILE)
     if not named:
@@ -236,7 +244,9 @@ def _token() -> str:
         return secretfile.read(Path(named), 20_000).decode("ascii").strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise _unusable(f"the token's file cannot be read: {why}", "see what it names") from error
+        raise _unusable(
+            f"the token's file cannot be read: {why}", f"see what {ENVIRONMENT_TOKEN_FILE} names"
+        ) from error
 
 
 def _told(error: HTTPError) -> Exception:
