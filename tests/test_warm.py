@@ -193,10 +193,10 @@ UNANSWERED = [(["hook", "claude"], 2), (["check", COINED], 3), (["scan"], 3)]
 
 
 def _hanging(tmp_path: Path) -> dict[str, str]:
-    """A git that hangs, and says so."""
+    """A git that hangs, and says so; two of them may run at once."""
     (tmp_path / "bin").mkdir()
     slow = tmp_path / "bin" / "git"
-    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/new\nmv {tmp_path}/new {tmp_path}/pid\n"
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/$$\nmv {tmp_path}/$$ {tmp_path}/pid\n"
                     "exec sleep 600\n")  # fmt: skip
     slow.chmod(0o755)
     return {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
