@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
+from orgguard_mcp import layout
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import Git
 from orgguard_mcp.model import Base
@@ -31,11 +33,12 @@ def _default_of(remote: str) -> tuple[str, ...]:
 class Chooser:
     """Chooses among the commits that one clone has; `RepositoryError` when git cannot answer."""
 
-    QUESTIONS: Final = (_SETTINGS, _default_of("origin"))
-    """What `base` nearly always asks first."""
+    QUESTIONS: Final = tuple(map(_default_of, _REMOTES))
+    """What `base` asks first of a clone whose layout does not tell it."""
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: Git, common_dir: Path) -> None:
         self._git = git
+        self._common_dir = common_dir
 
     def base(
         self, ref: str | None = None, *, source: str = "--base", head: str | None = None,
@@ -55,8 +58,11 @@ class Chooser:
         if ref is not None:
             self.commit(ref, role="base", source=source)
             return self._merge_base(ref, f"{ref} (from {source})", head)
-        remotes, configured = self._configured()
-        if upstream := self._upstream_default(remotes):
+        upstream, configured = self._upstream_default(_REMOTES), ""
+        if not upstream:
+            remotes, configured = self._configured()
+            upstream = self._upstream_default(remotes)
+        if upstream:
             return self._merge_base(upstream, f"upstream default branch {_short(upstream)}", head)
         if self._git.run("for-each-ref", "--count=1", "refs/remotes/"):
             raise self._only_the_change()
@@ -119,22 +125,30 @@ class Chooser:
         return f"run `git fetch {unshallow}{target}`; in GitHub Actions set `fetch-depth: 0`"
 
     def _configured(self) -> tuple[list[str], str]:
-        """The remotes, those of the project first, and the name of a new repository's branch."""
+        """The remotes of other names than the usual, and the name of a new repository's branch."""
         rows = self._git.run(*_SETTINGS, check=False).split(b"\0")
         settings = dict(os.fsdecode(row).partition("\n")[::2] for row in rows if row)
         branch = settings.pop("init.defaultbranch", "")
         remotes = {key.removeprefix("remote.").rpartition(".")[0] for key in settings}
-        return sorted(remotes, key=lambda r: (r not in _REMOTES, r != _REMOTES[0], r)), branch
+        return sorted(remotes - {*_REMOTES}), branch
 
     def _upstream_default(self, remotes: Iterable[str]) -> str | None:
-        """The default branch of the project's remote, as a full reference."""
-        for remote in remotes:
-            folder = f"refs/remotes/{remote}"
-            target = self._git.run(*_default_of(remote), check=False).decode().strip()
-            for ref in (target, *(f"{folder}/{branch}" for branch in _BRANCHES)):
-                if ref and self._git.resolve(ref):
-                    return ref
-        return None
+        """The default branch of the first of *remotes* that has one, as a full reference."""
+        refs = [
+            ref
+            for remote in remotes
+            for ref in (self._symbolic(remote), *(f"refs/remotes/{remote}/{b}" for b in _BRANCHES))
+            if ref
+        ]
+        found = self._git.resolve_all(refs)
+        return next((ref for ref, commit in zip(refs, found, strict=True) if commit), None)
+
+    def _symbolic(self, remote: str) -> str:
+        """The default branch that *remote* was last seen to have; empty where that is not known."""
+        seen = layout.symbolic(self._common_dir, f"refs/remotes/{remote}/HEAD")
+        if seen is None:
+            seen = os.fsdecode(self._git.run(*_default_of(remote), check=False)).strip()
+        return seen
 
 
 def _short(ref: str) -> str:

@@ -20,7 +20,7 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Any, Final, Self, cast
 
 from orgguard_mcp.detect.decode import Decoded
-from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting, shared
+from orgguard_mcp.detect.gather import Candidate, Holds, Sighting, shared
 from orgguard_mcp.detect.spans import Form, Span
 from orgguard_mcp.errors import OrgGuardError
 from orgguard_mcp.model import NOTHING, Artifact, Held, Location, Surface
@@ -44,9 +44,9 @@ class _Task:
 class Crew:
     """Reads the portions of one change, with helpers if there are many. A context manager."""
 
-    def __init__(self, holdings: Holdings) -> None:
-        self._holdings = holdings
-        self._own = Reader(holdings)
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
+        self._own = Reader(holds)
         self._helpers: list[_Helper] = []
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class Crew:
 
     def again(self, portion: Portion, terms: Terms) -> Shown:
         """What *portion* shows, read by itself."""
-        return Reader(self._holdings).read(portion, terms)
+        return Reader(self._holds).read(portion, terms)
 
     def _together(
         self, first: Portion, left: Iterator[Portion], terms: Callable[[], Terms]
@@ -102,7 +102,7 @@ class Crew:
         """Answer what *helper* asks, or note what it read: then it is idle again."""
         words, shown = cast("tuple[tuple[str, ...], _Wired]", helper.receive())
         if words:
-            helper.send(tuple(self._holdings(words)))
+            helper.send(tuple(self._holds(words)))
             return False
         task = busy.pop(helper)
         task.shown = _unwired(shown, task.portion)

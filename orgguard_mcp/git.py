@@ -4,7 +4,6 @@ that say what was not done. `repository.py` asks the questions, `upstream.py` al
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import select
@@ -24,6 +23,7 @@ from typing import IO, TypeVar
 
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.gitfaults import failure, unreadable
+from orgguard_mcp.gitobject import content, verify
 
 TIMEOUT = 120
 """Seconds that one git call may take."""
@@ -121,10 +121,15 @@ class Git:
         stdin: bytes = b"",
         variables: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.Popen[bytes]:
+        stdin_from = subprocess.PIPE if stdin else subprocess.DEVNULL
+        return self._process(args, stdin_from, subprocess.PIPE, variables)
+
+    def _process(
+        self, args: Sequence[str], stdin: int, stderr: int, variables: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         try:
             return _Process(
-                self._command(*args), stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                self._command(*args), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                 env={**scrubbed_environment(), **variables},
             )  # fmt: skip
         except FileNotFoundError as error:
@@ -146,16 +151,23 @@ class Git:
             return found
         raise unreadable(f"the tree of commit {commit}")
 
+    def resolve_all(self, refs: Sequence[str]) -> list[str | None]:
+        """The commits that the full names *refs* are of, or None, in less time."""
+        return self._find_all([f"{ref}^{{commit}}" for ref in refs])
+
     def _find(self, spec: str) -> str | None:
-        """The id of the object that *spec* names: by the resident reader, which starts no process,
-        where that can know.
-        """
+        """The id of the object that *spec* names."""
+        return self._find_all([spec])[0]
+
+    def _find_all(self, specs: Sequence[str]) -> list[str | None]:
+        """The ids of what *specs* name: by the resident reader, where that can know."""
         with self._lock:
-            if not self._apart and "\n" not in spec:
+            if not self._apart and "\n" not in "".join(specs):
+                asked = list(map(os.fsencode, specs))
                 with suppress(OSError, ValueError):
-                    return self._asked(lambda reader: reader.find(os.fsencode(spec)))
-        args = "rev-parse", "--verify", "--quiet", "--end-of-options", spec
-        return self.run(*args, check=False).decode().strip() or None
+                    return self._asked(lambda reader: reader.find(asked))
+        args = "rev-parse", "--verify", "--quiet", "--end-of-options"
+        return [self.run(*args, spec, check=False).decode().strip() or None for spec in specs]
 
     def _refuse_two(self, name: str) -> None:
         """Raise `RepositoryError` when *name* is that of two commits: a tag goes before the branch
@@ -270,11 +282,11 @@ class Git:
                 if found != kind:
                     raise unreadable(f"object {oid}")
                 try:
-                    data = _content(stdout, int(size), limit)
+                    data = content(stdout, int(size), limit)
                 except OSError as error:
                     raise unreadable(f"object {oid}") from error
                 if data is not None:
-                    _verify(oid, kind, data)
+                    verify(oid, kind, data)
                 yield oid, Lack.LARGE if data is None else data
         finally:
             process.kill()
@@ -312,10 +324,8 @@ class Git:
         return self.partial
 
     def _cat_file(self, *options: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._command("cat-file", *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**scrubbed_environment(), **self._apart},
-        )  # fmt: skip
+        args = "cat-file", *options
+        return self._process(args, subprocess.PIPE, subprocess.DEVNULL, self._apart)
 
     def _command(self, *args: str) -> list[str]:
         return [_program(os.environ.get("PATH")), *_OPTIONS, "-C", str(self.directory), *args]
@@ -352,26 +362,27 @@ class ObjectReader:
         """The blobs that *specs* name: None when there is none, empty when it is something else or
         larger than `MAX_BLOB`. Raises `RepositoryError` when a blob is not what its id says.
         """
-        answers = []
-        for start in range(0, len(specs), _AT_ONCE):
-            answers += self._ask(specs[start : start + _AT_ONCE], "blob")
+        answers = self._ask(specs, "blob")
         for answer in answers:
             if answer and answer[1] is not None:
-                _verify(answer[0], "blob", answer[1])
+                verify(answer[0], "blob", answer[1])
         return [(answer[1] or b"") if answer else None for answer in answers]
 
-    def find(self, spec: bytes) -> str | None:
-        """The id of the object that *spec* names; None when there is none, or more than one."""
-        (answer,) = self._ask([spec], "")
-        return answer[0] if answer else None
+    def find(self, specs: Sequence[bytes]) -> list[str | None]:
+        """The ids of what *specs* name: None where there is none, or more than one."""
+        return [answer and answer[0] for answer in self._ask(specs, "")]
 
     def _ask(self, specs: Sequence[bytes], kind: str) -> list[tuple[str, bytes | None] | None]:
-        """The ids that *specs* name, and the content of what is a *kind* of up to `MAX_BLOB`. All
-        is asked before the first answer is read: it is the waiting that takes the time.
+        """The ids that *specs* name, and the content of what is a *kind* of up to `MAX_BLOB`. Many
+        are asked for before the first answer is read: it is the waiting that takes the time.
         """
-        self._stdin.write(b"".join(spec + b"\n" for spec in specs))
-        self._stdin.flush()
-        return [self._answer(kind) for _ in specs]
+        answers = []
+        for start in range(0, len(specs), _AT_ONCE):
+            some = specs[start : start + _AT_ONCE]
+            self._stdin.write(b"".join(spec + b"\n" for spec in some))
+            self._stdin.flush()
+            answers += [self._answer(kind) for _ in some]
+        return answers
 
     def _answer(self, kind: str) -> tuple[str, bytes | None] | None:
         header = self._stdout.readline()
@@ -380,7 +391,7 @@ class ObjectReader:
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
         oid, found, size = header.decode().split()
-        return oid, _content(self._stdout, int(size), MAX_BLOB if found == kind else -1)
+        return oid, content(self._stdout, int(size), MAX_BLOB if found == kind else -1)
 
     def close(self) -> None:
         """End the process."""
@@ -389,38 +400,6 @@ class ObjectReader:
         self._process.kill()
         self._stdout.close()
         self._process.wait()
-
-
-def _content(stdout: IO[bytes], size: int, limit: int | None) -> bytes | None:
-    """The *size* bytes of one object. What is larger than *limit* is passed over without ever
-    holding more than a piece of it.
-    """
-    data = None
-    if limit is None or size <= limit:
-        data = _take(stdout, size)
-    else:
-        for start in range(0, size, MAX_BLOB):
-            _take(stdout, min(MAX_BLOB, size - start))
-    _take(stdout, 1)
-    return data
-
-
-def _verify(oid: str, kind: str, data: bytes) -> None:
-    """Raise `RepositoryError` unless *data* is what *oid* stands for: git does not look when it
-    reads, so that a file put into its store could make the base say anything.
-    """
-    name = "sha256" if len(oid) == 64 else "sha1"
-    digest = hashlib.new(name, b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
-    digest.update(data)
-    if digest.hexdigest() != oid:
-        raise unreadable(f"object {oid} is not what its id says")
-
-
-def _take(stdout: IO[bytes], size: int) -> bytes:
-    data = stdout.read(size)
-    if len(data) != size:
-        raise OSError("git cat-file ended")
-    return data
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

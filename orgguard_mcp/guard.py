@@ -207,6 +207,12 @@ class Guard:
         self._prepare(view)
         return view.index.held(keys)
 
+    def holds(self, keys: Iterable[str]) -> set[str]:
+        """Those of *keys* that the base holds at all, by the same word as `holdings`."""
+        view = self._view
+        self._prepare(view)
+        return view.index.holds(keys)
+
     def classify(self, path: str) -> FileClass:
         """The class of *path* by the base's policy and attributes."""
         return self._view.index.classify(path)

@@ -174,6 +174,13 @@ class Index:
             self._held = known
         return {key: held for key in wanted if (held := known[key])}
 
+    def holds(self, keys: Iterable[str]) -> set[str]:
+        """Those of *keys* of which `held` tells something. Raises `IndexUnavailableError`, too."""
+        wanted = [key for key in keys if not _SURROGATE.search(key)]
+        if not self.base.commit or not wanted:
+            return set()
+        return self._answer(lambda: self._cache.held_at_all(self._tree, wanted))
+
     def classify(self, path: str) -> FileClass:
         """The class of *path*, by the base's policy and attributes."""
         return self._witness.classify(path)

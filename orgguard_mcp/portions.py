@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from orgguard_mcp.detect.decode import Decoded, decodings, joined_literals
-from orgguard_mcp.detect.gather import Candidate, Gatherer, Holdings
+from orgguard_mcp.detect.gather import Candidate, Gatherer, Holds
 from orgguard_mcp.model import Artifact
 
 PORTION: Final = 1 << 18
@@ -85,8 +85,8 @@ def _cut(artifact: Artifact) -> Iterator[tuple[Artifact, int]]:
 class Reader:
     """Reads one portion after the other, and remembers what saves time."""
 
-    def __init__(self, holdings: Holdings) -> None:
-        self._gatherer = Gatherer(holdings)
+    def __init__(self, holds: Holds) -> None:
+        self._gatherer = Gatherer(holds)
         self._thinned = 0
         self._plain: set[str] = set()
         """Lines of which nothing is encoded."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple, Self
 
+from orgguard_mcp import layout
 from orgguard_mcp.base import Chooser
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.git import MAX_BLOB as MAX_BLOB
@@ -77,15 +78,19 @@ class Repository:
                 "names were not checked: the directory does not exist",
                 hint="pass an existing directory with --repo",
             )
-        asked = "rev-parse", "--path-format=absolute", "--git-common-dir"
         try:
-            if judged:
-                self._git.begin(asked, *Chooser.QUESTIONS)
-            shown = self._git.run(*asked)
+            self.common_dir = self._found(judged)
         except BaseException:
             self.close()
             raise
-        self.common_dir = Path(os.fsdecode(shown.rstrip(b"\n")))
+        self._chooser = Chooser(self._git, self.common_dir)
+
+    def _found(self, judged: bool) -> Path:
+        seen = layout.common_dir(self.directory)
+        asked = "rev-parse", "--path-format=absolute", "--git-common-dir"
+        if judged:  # whoever opens it in order to judge will wait for git
+            self._git.begin(*(() if seen else (asked, *Chooser.QUESTIONS)))
+        return seen or Path(os.fsdecode(self._git.run(*asked).rstrip(b"\n")))
 
     def __enter__(self) -> Self:
         return self
@@ -121,11 +126,11 @@ class Repository:
         published: bool = False,
     ) -> Base:  # fmt: skip
         """Choose the base: see `base.Chooser`."""
-        return Chooser(self._git).base(ref, source=source, head=head, published=published)
+        return self._chooser.base(ref, source=source, head=head, published=published)
 
     def commit(self, ref: str) -> str:
         """The commit that *ref* names; `RepositoryError` when this clone has none."""
-        return Chooser(self._git).commit(ref)
+        return self._chooser.commit(ref)
 
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None."""
@@ -214,8 +219,8 @@ class Repository:
             if parent == folder and mode.startswith("100"):
                 found[name] = oid
         held = dict(self._git.objects(dict.fromkeys(found.values()), "blob", MAX_BLOB))
-        contents = {name: held.get(oid) for name, oid in found.items()}
-        return {name: data for name, data in contents.items() if isinstance(data, bytes)}
+        read = ((name, held.get(oid)) for name, oid in found.items())
+        return {name: data for name, data in read if isinstance(data, bytes)}
 
     def first_commit(self, commit: str) -> str:
         """The commit that *commit*'s history began with, along first parents: the same in every
@@ -328,11 +333,10 @@ class Repository:
         elsewhere is another repository's, or nobody knows whose: None.
         """
         given = os.environ.get("GIT_INDEX_FILE", "")
-        shown = self._git.run("rev-parse", "--absolute-git-dir").rstrip(b"\n")
-        git_dir = Path(os.fsdecode(shown)).resolve()
+        shown = os.fsdecode(self._git.run("rev-parse", "--absolute-git-dir").rstrip(b"\n"))
         for start in (Path(), self.top_level()) if given else ():  # git starts hooks at the top
             index = (start / given).resolve()
-            if index.parent == git_dir and index.is_file():
+            if index.parent == Path(shown).resolve() and index.is_file():
                 return index
         return None
 

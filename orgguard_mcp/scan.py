@@ -173,7 +173,7 @@ def names_in(guard: Guard, said: Iterable[tuple[str, str]]) -> list[str]:
         Artifact(surface_of(path_of(where)), path_of(where), tuple(enumerate(text.splitlines(), 1)))
         for where, text in said
     ]
-    weighed = weigh(gather(artifacts, guard.holdings), guard.holdings, guard.classify)
+    weighed = weigh(gather(artifacts, guard.holds), guard.holdings, guard.classify)
     found = [one.text for one in weighed if one.score >= REGULAR()]
     return [name for name in found if _undecided(guard, name)]
 
@@ -211,7 +211,7 @@ def _gathered(
     def terms() -> Terms:
         return Terms(MAX_DECODED - len(decoded.places), gathered.thinned)
 
-    with Crew(guard.holdings) as crew:
+    with Crew(guard.holds) as crew:
         for portion, shown in crew.read(portions(artifacts), terms):
             if len(shown.stretches) > terms().room or gathered.lacks(shown.candidates):
                 shown = crew.again(portion, terms())  # it was given away before that was known

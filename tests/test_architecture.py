@@ -18,7 +18,8 @@ MODULES = {
 
 LAYERS = [
     {"errors", "warm"},
-    {"gitfaults", "access", "web"},
+    {"gitfaults", "access", "web", "layout"},
+    {"gitobject"},
     {"git", "knowledge", "progress", "console", "advice", "secretfile"},
     {"names"},
     {"lexicon", "detect.stretch", "upstream"},

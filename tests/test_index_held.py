@@ -22,7 +22,9 @@ KEY, OTHER = COINED.casefold(), COINED_TOO.casefold()
 
 def held(repo: Repo, *keys: str) -> dict[str, Held]:
     with Guard(repo.path) as guard:
-        return guard.holdings(keys)
+        found = guard.holdings(keys)
+        assert guard.holds(keys) == set(found)
+        return found
 
 
 def test_each_key_is_told_in_how_many_files_it_stands(make_repo: MakeRepo) -> None:

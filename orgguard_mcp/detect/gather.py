@@ -8,7 +8,7 @@ a time, and a candidate keeps so many of its places and counts the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -23,6 +23,9 @@ from orgguard_mcp.model import Artifact, Held, Location, Surface
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
 """The base's answer for many keys at once; a key that it lacks may be missing."""
+
+Holds = Callable[[Iterable[str]], Collection[str]]
+"""Which of many keys the base holds at all: less to find out."""
 
 
 _Words = tuple[str, ...]
@@ -115,9 +118,9 @@ Thin = Callable[[list[Candidate]], Iterable[Candidate]]
 """Chooses the candidates to be kept of too many."""
 
 
-def gather(artifacts: Iterable[Artifact], holdings: Holdings) -> list[Candidate]:
+def gather(artifacts: Iterable[Artifact], holds: Holds) -> list[Candidate]:
     """The candidates of *artifacts*, unweighed."""
-    return Gatherer(holdings).gather(artifacts)
+    return Gatherer(holds).gather(artifacts)
 
 
 class Gatherer:
@@ -127,8 +130,8 @@ class Gatherer:
     has told `MAX_SIGHTINGS` before, until it is to `forget`.
     """
 
-    def __init__(self, holdings: Holdings) -> None:
-        self._holdings = holdings
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
         self._reading = Reading()
         self._held: dict[str, bool] = {}
         self._cores: dict[tuple[Form, str], tuple[_Words, ...]] = {}
@@ -157,10 +160,10 @@ class Gatherer:
 
     def _ask(self, words: set[str]) -> bool:
         """Learn which of *words* the base holds, and whether it is too young to tell."""
-        asked = {word for word in words if word not in self._held} | TRADE_WORDS
-        answer = self._holdings(asked)
-        self._held.update((word, word in answer) for word in asked)
-        return len(TRADE_WORDS & answer.keys()) < _FEW
+        if asked := (words | TRADE_WORDS) - self._held.keys():
+            answer = self._holds(asked)
+            self._held.update((word, word in answer) for word in asked)
+        return sum(self._held[word] for word in TRADE_WORDS) < _FEW
 
     def _cores_of(self, span: Span) -> tuple[_Words, ...]:
         form, text = span[:2]

@@ -388,6 +388,21 @@ class Catalogue:
             rows = self._db.execute(names, (*keys, tree, tree, limit - len(found)))
             return found + [_path(path) for (path,) in rows]
 
+    def named(self, keys: Sequence[str]) -> set[str]:
+        """Those of *keys* that a file's or folder's own name has, in whatever tree: `places` finds
+        nothing of the others.
+        """
+        found: set[str] = set()
+        for start in range(0, len(keys), _FEW):
+            some = keys[start : start + _FEW]
+            rows = f"""WITH wanted(key) AS (VALUES {", ".join(["(?)"] * len(some))})
+                SELECT key FROM wanted
+                WHERE EXISTS (SELECT 1 FROM name WHERE name.key = wanted.key)
+                OR EXISTS (SELECT 1 FROM folder WHERE folder.key = wanted.key)"""
+            with self._lock:
+                found.update(key for (key,) in self._db.execute(rows, some))
+        return found
+
     def extent(self, tree: int) -> Extent:
         """The extent of *tree*."""
         with self._lock:

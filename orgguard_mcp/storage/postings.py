@@ -92,19 +92,32 @@ class Postings:
         with self._lock:
             return any(segment.holds(hashed) for segment in self._mapped)
 
-    def held(self, tree: int, keys: Iterable[str]) -> dict[str, Held]:
+    def held(self, tree: int, keys: Sequence[str]) -> dict[str, Held]:
         """What *tree* holds of each of *keys*; those that it lacks are left out."""
         with self._lock:
-            found = ((key, self._held(tree, key)) for key in keys)
+            named = self.catalogue.named(keys)
+            found = ((key, self._held(tree, key, key in named)) for key in keys)
             return {key: held for key, held in found if any(held)}
 
-    def _held(self, tree: int, key: str) -> Held:
+    def held_at_all(self, tree: int, keys: Sequence[str]) -> set[str]:
+        """Those of *keys* that *tree* holds, in a file or in a path."""
+        with self._lock:
+            standing = self._stands_in(tree)
+            named = self.catalogue.named(keys)
+            return {
+                key
+                for key in keys
+                if next(self._blobs(standing, key, Use.WORD), None) is not None
+                or (key in named and self.catalogue.places(tree, [key], 1))
+            }
+
+    def _held(self, tree: int, key: str, named: bool) -> Held:
         files, establishing = self._counted(tree, key, Use.WORD, HELD_ENOUGH)
         rest = (Use.NAMED, Use.PROPER, Use.DEFINED) if files else ()
         uses = [self._counted(tree, key, use, HELD_ENOUGH)[0] for use in rest]
-        places = self.catalogue.places(tree, [key], HELD_ENOUGH)
-        named, proper, defined = uses or (0, 0, 0)
-        return Held(files, establishing, named, proper, defined, len(places))
+        places = self.catalogue.places(tree, [key], HELD_ENOUGH) if named else ()
+        name, proper, defined = uses or (0, 0, 0)
+        return Held(files, establishing, name, proper, defined, len(places))
 
     def _counted(self, tree: int, key: str, use: int, enough: int) -> tuple[int, int]:
         """The files of *tree* that have *key* with *use*, and of them those that establish: counted

@@ -49,12 +49,12 @@ def _write(repo: Repo, text: str) -> Answered:
     return claude(repo, "Write", {"file_path": str(repo.path / "src/new.py"), "content": text})
 
 
-def test_a_write_starts_four_processes(repo: Repo, started: Started) -> None:
+def test_a_write_starts_one_process(repo: Repo, started: Started) -> None:
     assert _write(repo, "def load(path):\n    pass\n").code == 0  # reads the base
     started()
     for text, code in (("def load(path):\n    pass\n", 0), (f"# for {COINED} Ltd\n", 2)):
         assert _write(repo, text).code == code
-        assert len(started()) == 4
+        assert len(started()) == 1
 
 
 def test_what_is_not_judged_starts_none(repo: Repo, started: Started, tmp_path: Path) -> None:
