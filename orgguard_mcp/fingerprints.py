@@ -16,6 +16,8 @@ from orgguard_mcp.model import Finding, Location, Surface
 
 def fingerprinted(findings: list[Finding]) -> Iterator[Finding]:
     """*findings* with an identity that outlives moved lines and tells nothing of the name."""
+    if not findings:  # nor is a pattern made of nothing
+        return
     extents = _extents(findings)
     texts = {written(at) for one in findings for at in one.locations}
     found = re.compile(any_of(texts), re.IGNORECASE)

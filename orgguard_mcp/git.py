@@ -45,6 +45,9 @@ _NAMESPACES = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
 """Where git looks for a reference, in its order."""
 
 
+_STEPS = re.compile("[~^@:]")
+"""What leads from a reference to another commit."""
+
 _AT_ONCE = 15
 """Objects that are asked for at once: their names, of up to 4096 bytes, must fit a pipe."""
 
@@ -140,7 +143,7 @@ class Git:
     def resolve(self, ref: str) -> str | None:
         """The commit that *ref* names, or None; an error where it names several."""
         found = self._find(f"{ref}^{{commit}}")
-        name = re.split("[~^@:]", ref, maxsplit=1)[0]
+        name = _STEPS.split(ref, maxsplit=1)[0]
         if found and name != "HEAD" and not name.startswith("refs/"):
             self._refuse_two(name)
         return found

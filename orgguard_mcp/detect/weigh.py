@@ -68,6 +68,8 @@ def weigh(
 
     Candidates that are parts of each other, or stand in the same places, are one name.
     """
+    if not candidates:  # most writes have none
+        return []
     shipped = weights.shipped()
     scene = scene_of(candidates, holdings, file_class)
     for candidate in candidates:
