@@ -80,8 +80,7 @@ def content_text(content: object) -> bytes:
     return text + b" " * (-len(text) % STEP)
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode  # made once: it is called for every entry
 
 
 # --- writing --------------------------------------------------------------------------------------
