@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from orgguard_mcp import program
+from orgguard_mcp.detect import shape
 from orgguard_mcp.detect.gather import gather
 from orgguard_mcp.detect.weigh import weigh
 from orgguard_mcp.errors import USAGE
@@ -56,6 +57,7 @@ def _load() -> None:
     for name in (*HOOKS, "decide"):
         import_module(f"orgguard_mcp.hooks.{name}")
     import_module("orgguard_mcp.report.human")
+    shape.read_frequent()
     rehearse()
 
 

@@ -76,6 +76,7 @@ def test_words_read_all_at_once_are_those_looked_up_one_by_one() -> None:
 def test_a_slip_is_the_same_slip_whether_few_or_many_were_looked_at() -> None:
     slips = ["custmer", "tabel", "throughh", "developmant", COINED.lower(), COINED_TOO.lower()]
     shape.misspelt.cache_clear()
+    knowledge.spoken.cache_clear()
     few = [shape.misspelt(word) for word in slips]
     shape.misspelt.cache_clear()
     for number in range(50):

@@ -345,7 +345,7 @@ def test_a_helper_ends_without_its_socket(
     place.unlink()
     if replaced:
         place.touch()
-    helper.wait(timeout=20)
+    helper.wait(timeout=60)
     assert place.exists() == replaced
 
 

@@ -151,7 +151,7 @@ def misspelt(word: str) -> int:
     if not 5 <= len(word) <= 20 or not word.isascii():
         return 0
     least = _USUAL if len(word) >= _LONG else _FREQUENT
-    if misspelt.cache_info().misses < _MANY:
+    if misspelt.cache_info().misses < _MANY and not knowledge.spoken.cache_info().currsize:
         near = any(
             plain(w) and knowledge.kinds(w) & Kind.WORD and knowledge.frequency(w) >= least
             for w in _near(word)
@@ -159,6 +159,12 @@ def misspelt(word: str) -> int:
     else:
         near = not knowledge.spoken(least).isdisjoint(_near(word))
     return near + (near and len(word) >= _LONG)
+
+
+def read_frequent() -> None:
+    """Read all frequent words, so that no slip is looked up by itself: for who has the time."""
+    for least in (_USUAL, _FREQUENT):
+        knowledge.spoken(least)
 
 
 def _near(word: str) -> set[str]:

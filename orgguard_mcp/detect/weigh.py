@@ -113,7 +113,8 @@ def scene_of(
 ) -> Scene:
     """What is known of the change as a whole; the base is asked once for all that is needed."""
     keys = {key for c in candidates for key in (*c.words, c.key)}
-    held: dict[str, Held] = dict(holdings({*keys, *INTERFACE_WORDS}))
+    crowd = sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates)
+    held: dict[str, Held] = dict(holdings({*keys, *(INTERFACE_WORDS if crowd else ())}))
     odd = {
         word for c in candidates for word in c.words if word not in held and not shape.plain(word)
     }
@@ -121,7 +122,7 @@ def scene_of(
     return Scene(
         held,
         file_class,
-        script_crowd=sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates),
+        script_crowd=crowd,
         writes_script=sum(word in held for word in INTERFACE_WORDS) >= _ENOUGH_WORDS,
     )
 
