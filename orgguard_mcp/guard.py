@@ -138,7 +138,7 @@ class Guard:
             self._ledger_path, lambda: self.notary.repository, self.policy.store
         )
         try:
-            ledger.verify()
+            ledger.verify(if_touched=True)
         except BaseException:
             ledger.close()
             raise

@@ -51,7 +51,7 @@ LAYERS = [
     {"bulk.keys", "bulk.marks"},
     {"bulk.segment"},
     {"workers"},
-    {"storage.bell", "storage.seal", "storage.pg_pool"},
+    {"storage.bell", "storage.seal", "storage.pg_pool", "storage.verified"},
     {"storage.pg_session"},
     {"storage.store", "storage.pg_schema", "storage.pg_bell"},
     {"storage.chain", "storage.pg_log"},

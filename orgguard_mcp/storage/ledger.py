@@ -24,7 +24,7 @@ from orgguard_mcp import audit, consent
 from orgguard_mcp.errors import LedgerError, UsageError
 from orgguard_mcp.model import Answer, Ask, Asker, Base, Decision, Request
 from orgguard_mcp.names import MAX_LENGTH, Name, NameKey
-from orgguard_mcp.storage import schema, store
+from orgguard_mcp.storage import schema, store, verified
 from orgguard_mcp.storage.bell import Bell, FifoBell, ring
 from orgguard_mcp.storage.chain import COLUMNS, Chain, start_anew
 from orgguard_mcp.storage.store import MAX_ASKS, cut
@@ -296,12 +296,15 @@ class Ledger:
         with self._errors("read"), self._lock:
             return self._chain.head()
 
-    def verify(self, anchors: Iterable[str] = ()) -> None:
-        """Raise `LedgerError` unless the whole log is as it was written, and has each of *anchors*:
-        heads that an approver signed.
-        """
-        with self._errors("verified"), self._reading():
-            self._chain.verify(anchors)
+    def verify(self, anchors: Iterable[str] = (), *, if_touched: bool = False) -> None:
+        """See `Store`."""
+        with self._errors("verified"):
+            stands = verified.stamp(self._path)
+            if if_touched and verified.is_noted(self._path, stands):
+                return
+            with self._reading():
+                self._chain.verify(anchors)
+            verified.note(self._path, stands)
 
     def export(self, *, reveal: bool) -> audit.Export:
         """See `Store`. The chain is over names: who has its digests can try names against them."""

@@ -250,8 +250,8 @@ class PostgresLedger:
         """See `Store`."""
         return self._session.read(self._log.head)
 
-    def verify(self, anchors: Iterable[str] = ()) -> None:
-        """See `Store`."""
+    def verify(self, anchors: Iterable[str] = (), *, if_touched: bool = False) -> None:
+        """See `Store`. Nobody here can tell whether it was touched."""
         wanted = list(anchors)
         self._session.snapshot(lambda db: self._log.verify(db, wanted))
 

@@ -91,9 +91,10 @@ class Store(Watched, Protocol):
     def head(self) -> str:
         """The digest of the newest entry of the log; `EMPTY` when there is none."""
 
-    def verify(self, anchors: Iterable[str] = ()) -> None:
+    def verify(self, anchors: Iterable[str] = (), *, if_touched: bool = False) -> None:
         """Raise `LedgerError` unless the whole log is as it was written, and has each of *anchors*:
-        heads that an approver signed.
+        heads that an approver signed. With *if_touched* it is not looked at again as long as nobody
+        touched it, where the engine can tell.
         """
 
     def export(self, *, reveal: bool) -> audit.Export:
