@@ -264,23 +264,20 @@ def _lines_with(text: str, key: NameKey, cuts: tuple[tuple[str, ...], ...]) -> I
     pattern for each way to write it, and folding what is not ASCII.
     """
     plain = (text if text.isascii() else text.encode("ascii", "replace").decode("ascii")).lower()
-    lines: list[str] = []
     seen = set()
-    for number in _line_numbers(plain, lambda at: plain.find(key, at)):
-        lines = lines or text.split("\n")
+    for number, line in _caught(text, plain, lambda at: plain.find(key, at)):
         seen.add(number)
-        yield number, _unescaped(fold(lines[number - 1]))
+        yield number, _unescaped(fold(line))
     net = _pattern(key, cuts, "'" in text or "\u2019" in text)
 
     def caught(at: int) -> int:
         match = net.search(plain, at)
         return match.start() if match else -1
 
-    for number in _line_numbers(plain, caught):
-        lines = lines or text.split("\n")
+    for number, line in _caught(text, plain, caught):
         if number not in seen:
             seen.add(number)
-            yield number, _unescaped(fold(lines[number - 1]))
+            yield number, _unescaped(fold(line))
     if not text.isascii():
         yield from _foreign_lines(text, net, seen)
 
@@ -298,13 +295,17 @@ def _unescaped(line: str) -> str:
     return line.replace("&amp;", "&")
 
 
-def _line_numbers(text: str, find: Callable[[int], int]) -> Iterator[int]:
-    """The numbers of the lines of *text* in which *find* gives a place, from where it is told."""
+def _caught(text: str, plain: str, find: Callable[[int], int]) -> Iterator[_Line]:
+    """The lines of *text* in which *find* gives a place, from where it is told: in *plain*, which
+    has the same places.
+    """
     number, at = 1, 0
     while (place := find(at)) >= 0:
-        number += text.count("\n", at, place)
-        yield number
-        at = text.find("\n", place) + 1
+        number += plain.count("\n", at, place)
+        end = plain.find("\n", place)
+        line = slice(plain.rfind("\n", 0, place) + 1, end if end >= 0 else None)
+        yield number, text[line]
+        at = end + 1
         number += 1
         if not at:
             return
