@@ -164,6 +164,7 @@ class Desk:
         try:
             guard = await self.guard()
             await in_thread(guard.prepare, self._progress)
+            await in_thread(guard.expect_many)
         except OrgGuardError:
             pass
 

@@ -148,6 +148,10 @@ class Guard:
         """Build what the index lacks; one thread at a time."""
         self._prepare(self._view, progress)
 
+    def expect_many(self) -> None:
+        """Get ready for many checks: it takes a moment, and less for each of them."""
+        self._view.index.expect_many()
+
     def _prepare(self, view: View, progress: Progress | None = None) -> None:
         with self._preparing:
             view.index.prepare(progress)

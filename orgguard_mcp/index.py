@@ -185,6 +185,10 @@ class Index:
         """The class of *path*, by the base's policy and attributes."""
         return self._witness.classify(path)
 
+    def expect_many(self) -> None:
+        """Get ready for many `sightings`: it takes a moment, and less for each of them."""
+        self._witness.expect_many()
+
     def _answer(self, ask: Callable[[], _Answer]) -> _Answer:
         """What *ask* finds in the cache, which is built anew when it is damaged or was trimmed."""
         try:

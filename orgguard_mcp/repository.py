@@ -22,6 +22,7 @@ from orgguard_mcp.git import Lack as Lack
 from orgguard_mcp.gitfaults import partial_clone as partial_clone
 from orgguard_mcp.gitfaults import unreadable
 from orgguard_mcp.model import Base
+from orgguard_mcp.snapshot import Snapshot
 
 
 class TreeEntry(NamedTuple):
@@ -171,18 +172,11 @@ class Repository:
         """The content of *path* in *commit*'s tree: None when it is not there, empty when it is
         no file or larger than `MAX_BLOB`.
         """
-        return self.read_all(commit, [path])[0]
+        return self.snapshot(commit).read([path])[0]
 
-    def read_all(self, commit: str, paths: Sequence[str]) -> list[bytes | None]:
-        """What `read` gives for each of *paths*, in less time."""
-        sound = {
-            path: os.fsencode(f"{commit}:{path}")
-            for path in paths
-            # Of others git would read another object than a file of that path.
-            if "\n" not in path and {"", ".", ".."}.isdisjoint(path.split("/"))
-        }
-        found = dict(zip(sound, self._git.read(list(sound.values())), strict=True))
-        return [found.get(path) for path in paths]
+    def snapshot(self, commit: str) -> Snapshot:
+        """The files of *commit*, for who reads several."""
+        return Snapshot(self._git, commit)
 
     def folder(self, commit: str, path: str) -> dict[str, bytes]:
         """The files right in the folder *path* of *commit*'s tree, by name; links left out."""

@@ -75,6 +75,41 @@ def test_reading_what_is_no_file_tells_missing_from_unreadable(project: Repo) ->
         assert repository.read(commit, "d/x") == b"1"
 
 
+def test_a_file_is_the_same_whether_it_is_walked_to_or_listed(project: Repo) -> None:
+    """Git sorts a folder as if its name ended in a slash: before ``d0``, after ``d-e``."""
+    inner = project.git("rev-parse", "HEAD")
+    odd = os.fsdecode(b"caf\xe9 \xff.txt")
+    (project.path / odd).write_bytes(b"\xff\r\n")
+    (project.path / "link").symlink_to("d/e")
+    project.write({"d/e": "1", "d/e.py": "2", "d-e": "3", "d.e": "4", "d0": "5", "dé/ü.py": "6"})
+    project.write({"new\nline": "7", "tab\t.py": "8", "d/sub/.gitattributes": "", "zz": "9"})
+    project.git("add", "-A")
+    project.git("update-index", "--add", "--cacheinfo", f"160000,{inner},sub/module")
+    project.git("commit", "-q", "-m", "Odd")
+    commit = project.git("rev-parse", "HEAD")
+    with Repository(project.path) as repository:
+        there = [entry.path for entry in repository.tree(commit).files]
+        paths = [*there, "link", "sub/module", "", "A", "d/f", "d/../zz", "d/e/f", "zzz"]
+        walked = [repository.read(commit, path) for path in paths]
+        listed = repository.snapshot(commit)
+        listed.expect_many()
+        assert listed.read(paths) == walked
+        many = repository.snapshot(commit)
+        assert [many.read(paths) for _ in range(60)] == [walked] * 60
+        folder = repository.snapshot(commit)
+        assert folder.read(["d"]) == [b""]
+        folder.expect_many()
+        assert folder.read(["d"]) == [None]
+    found = dict(zip(paths, walked, strict=True))
+    assert [found[path] for path in ("d/e", "d-e", "link", odd)] == [
+        b"1",
+        b"3",
+        b"d/e",
+        b"\xff\r\n",
+    ]
+    assert [path for path in there if found[path] is None] == ["new\nline"]
+
+
 def test_many_threads_may_read_at_once(project: Repo) -> None:
     files: dict[str, str | bytes] = {f"f{n}": f"{n}\n" * (n + 1) for n in range(50)}
     commit = project.commit(files)
