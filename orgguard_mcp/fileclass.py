@@ -106,39 +106,34 @@ class Classifier:
                 return file_class
         if files := self.unread([path]):
             self.learn(files, self._read(files))
-        said = {
-            attribute: self._attribute(path, attribute)
-            for attribute in ("linguist-vendored", "linguist-generated")
-        }
-        if said["linguist-vendored"]:
+        said = self._attributes(path)
+        if said.get("linguist-vendored"):
             return FileClass.VENDORED
-        if said["linguist-generated"]:
+        if said.get("linguist-generated"):
             return FileClass.GENERATED
         guess = by_path(path)
-        if guess is FileClass.VENDORED and said["linguist-vendored"] is False:
+        if guess is FileClass.VENDORED and said.get("linguist-vendored") is False:
             return by_name(path)
-        if guess is FileClass.GENERATED and said["linguist-generated"] is False:
+        if guess is FileClass.GENERATED and said.get("linguist-generated") is False:
             return by_name(path)
         return guess
 
-    def _attribute(self, path: str, attribute: str) -> bool | None:
-        """What the last matching line says of *attribute*; None when nothing does (git: later
-        lines and deeper files win).
-        """
-        value = None
+    def _attributes(self, path: str) -> dict[str, bool | None]:
+        """What the attributes say of *path* (git: later lines and deeper files win)."""
+        said: dict[str, bool | None] = {}
         for folder in _folders(path):
             for spec, settings in self._rules[f"{folder}.gitattributes"]:
-                if attribute in settings and spec.match_file(path[len(folder) :]):
-                    value = settings[attribute]
-        return value
+                if spec.match_file(path[len(folder) :]):
+                    said.update(settings)
+        return said
 
 
 def _folders(path: str) -> Iterator[str]:
     """The folders that *path* lies in, from the root inwards, each with its final slash."""
     yield ""
-    for end, char in enumerate(path, 1):
-        if char == "/":
-            yield path[:end]
+    end = 0
+    while end := path.find("/", end) + 1:
+        yield path[:end]
 
 
 def by_path(path: str) -> FileClass:
