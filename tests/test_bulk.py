@@ -129,7 +129,7 @@ def test_segment_holds_what_was_put_into_it_however_it_was_made(
     for hashed, blobs in wanted.items():
         assert list(whole.find(hashed)) == blobs
         assert whole.holds(hashed)
-        assert [b for b in range(7, 307) if whole.contains(hashed, b)] == blobs
+        assert [b for b in range(7, 307) if whole.holding(hashed)(b)] == blobs
     absent = next(n for n in range(500) if n not in wanted)
     assert not whole.holds(absent)
     assert not list(whole.find(absent))

@@ -150,17 +150,16 @@ class Postings:
     def together(self, tree: int, keys: Iterable[str], limit: int) -> list[int]:
         """The first *limit* blobs of files that may establish a name in which all *keys* stand."""
         hashes = [key_hash(key) for key in dict.fromkeys(keys)]
-        found = []
+        found: list[int] = []
         with self._lock:
             standing = self._stands_in(tree)
             for segment in self._mapped:
                 rarest, *others = sorted(hashes, key=segment.count)
-                for blob in segment.find(rarest):
-                    if blob < len(standing) and standing[blob] > STANDING_MOST:
-                        if all(segment.contains(other, blob) for other in others):
-                            found.append(blob)
-                            if len(found) == limit:
-                                return found
+                blobs: Iterator[int] = segment.find(rarest)
+                for other in others:
+                    blobs = filter(segment.holding(other), blobs)
+                alive = (b for b in blobs if b < len(standing) and standing[b] > STANDING_MOST)
+                found += islice(alive, limit - len(found))
         return found
 
 

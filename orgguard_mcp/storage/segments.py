@@ -20,7 +20,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
@@ -167,14 +167,18 @@ class Segment:
                 raise DamagedError("a segment names a blob that it does not have")
             yield self.first + number
 
-    def contains(self, hashed: int, blob: int) -> bool:
-        """Whether the blob of that number holds the key of that hash."""
-        found, number = self._list(hashed), blob - self.first
+    def holding(self, hashed: int) -> Callable[[int], bool]:
+        """What tells of the number of a blob whether that holds the key of that hash."""
+        found, first = self._list(hashed), self.first
         if len(found) % 2:
-            return bool(found[number >> 3] >> (number & 7) & 1)
+            return lambda blob: bool(found[blob - first >> 3] >> (blob - first & 7) & 1)
         numbers = found.cast("H")
-        place = bisect_left(numbers, number)
-        return place < len(numbers) and numbers[place] == number
+
+        def holds(blob: int) -> bool:
+            place = bisect_left(numbers, blob - first)
+            return place < len(numbers) and numbers[place] == blob - first
+
+        return holds
 
     def _list(self, hashed: int) -> memoryview:
         """The list of a key: empty when no blob holds it."""
