@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -268,27 +268,41 @@ def _lines_with(text: str, key: NameKey, cuts: tuple[tuple[str, ...], ...]) -> I
     for number, line in _caught(text, plain, lambda at: plain.find(key, at)):
         seen.add(number)
         yield number, _unescaped(fold(line))
-    net = _pattern(key, cuts, "'" in text or "\u2019" in text)
+    net = partial(_pattern, key, cuts, "'" in text or "\u2019" in text)
+    if _spells(plain, key):
+        for number, line in _caught(text, plain, _finder(net(), plain)):
+            if number not in seen:
+                seen.add(number)
+                yield number, _unescaped(fold(line))
+    if not text.isascii():
+        for number, line in _caught(text, text, _finder(_FOREIGN, text)):
+            folded = fold(line)
+            lower = folded.casefold()
+            if number not in seen and _spells(lower, key) and net().search(lower):
+                yield number, _unescaped(folded)
 
-    def caught(at: int) -> int:
-        match = net.search(plain, at)
+
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
+_GAPS = bytes(code for code in range(128) if code != 0x0A and not chr(code).isalnum())
+
+
+def _spells(text: str, key: NameKey) -> bool:
+    """Whether a net for *key* may catch anything in lower-case *text*: of most that is looked into,
+    what is left of it without all but letters, digits and line feeds tells sooner.
+    """
+    if not key.isascii() or "and" in key or "plus" in key:
+        return True
+    return key.encode() in text.encode("ascii", "replace").translate(None, _GAPS)
+
+
+def _finder(pattern: re.Pattern[str], text: str) -> Callable[[int], int]:
+    """What gives the next place of *pattern* in *text*, as `str.find` does."""
+
+    def find(at: int) -> int:
+        match = pattern.search(text, at)
         return match.start() if match else -1
 
-    for number, line in _caught(text, plain, caught):
-        if number not in seen:
-            seen.add(number)
-            yield number, _unescaped(fold(line))
-    if not text.isascii():
-        yield from _foreign_lines(text, net, seen)
-
-
-def _foreign_lines(text: str, net: re.Pattern[str], seen: set[int]) -> Iterator[_Line]:
-    """The lines outside ASCII in which *net* catches something once they are folded."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.isascii() and number not in seen:
-            folded = fold(line)
-            if net.search(folded.casefold()):
-                yield number, _unescaped(folded)
+    return find
 
 
 def _unescaped(line: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgguard_mcp import lexicon
+from orgguard_mcp import mentions as module
 from orgguard_mcp.mentions import (
     MAX_KEY,
     MAX_LINE,
@@ -298,3 +299,32 @@ def test_a_name_on_a_line_of_its_own_is_mentioned_on_that_line(word: str, before
     text = "\n" * before + word
     assert [mention.line for mention in mentions(text, NameKey(word))] == [before + 1]
     assert word in word_keys(text)
+
+
+in_pieces = st.lists(
+    st.tuples(
+        st.sampled_from(["", "é ", "the "]),
+        st.sampled_from("harbor Harbor HARBOR h'arbor h’arbor ｈárbor".split()),
+        st.sampled_from("_ - . ' ’ :: & &amp; and _and_ And ( é ١ ?".split())
+        | st.sampled_from(["", " ", " & ", "\n"]),
+        st.sampled_from("finch Finch FINCH finc'h finc’h ﬁnch".split()),
+    ).map("".join),
+    max_size=4,
+).map("\n".join)
+
+
+@given(in_pieces, st.sampled_from([("harbor", "finch"), ("harbor", "and", "finch")]))
+def test_no_line_is_missed_that_a_net_over_all_lines_would_catch(
+    text: str, cut: tuple[str, ...]
+) -> None:
+    key = NameKey("".join(cut))
+    net = module._pattern(key, (cut,), True)
+    caught = []
+    for number, line in enumerate(text.split("\n"), 1):
+        folded = fold(line)
+        spelled = f"{line.encode('ascii', 'replace').decode().lower()} {folded.casefold()}"
+        tokens = list(module._tokens(folded.replace("&amp;", "&")))
+        windows = module._windows(folded.replace("&amp;", "&"), tokens, spellings(key))
+        if net.search(spelled) and any(windows):
+            caught.append(number)
+    assert sorted(mention.line for mention in mentions(text, key, [cut])) == caught
