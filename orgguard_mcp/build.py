@@ -47,6 +47,9 @@ MAX_SEGMENTS = 24
 Progress = Callable[[int, int], None]
 """Hears (blobs read, blobs to read)."""
 
+Classes = Callable[[Sequence[str]], Sequence[FileClass]]
+"""The class of each of some paths."""
+
 
 class _Change(NamedTuple):
     """What a tree has otherwise than the one before: all its files, where there is none."""
@@ -62,7 +65,7 @@ def build(
     repository: Repository,
     commit: str,
     cache: Postings,
-    classify: Callable[[str], FileClass],
+    classes: Classes,
     progress: Progress,
 ) -> int:
     """Bring *cache* up to *commit*'s tree; return the number under which it keeps that.
@@ -74,7 +77,7 @@ def build(
     kept = cache.catalogue.tree(tree_id)
     if kept and not _present(repository, cache.catalogue.lacking(kept)):
         return kept
-    builder = _Builder(repository, cache, classify, progress)
+    builder = _Builder(repository, cache, classes, progress)
     change = _moved(repository, cache, tree_id)
     number = builder.add(tree_id, change) if change else None
     return number or builder.add(tree_id, _whole(repository, commit)) or 0
@@ -127,12 +130,12 @@ class _Builder:
         self,
         repository: Repository,
         cache: Postings,
-        classify: Callable[[str], FileClass],
+        classes: Classes,
         progress: Progress,
     ) -> None:
         self._repository = repository
         self._cache, self._catalogue = cache, cache.catalogue
-        self._classify = classify
+        self._classes = classes
         self._progress = progress
 
     def add(self, tree_id: str, change: _Change) -> int | None:
@@ -144,27 +147,34 @@ class _Builder:
         if lacking and change.follows:
             return None
         _ensure_enough(change.files, limits, lacking)
-        self._read({oid: size for oid, size in sizes.items() if size <= limits[oid]})
-        large = {oid for oid, size in sizes.items() if size > limits[oid]}
-        rows = [self._row(entry, large) for entry in change.files]
+        wanted = {oid: size for oid, size in sizes.items() if size <= limits[oid]}
+        self._read(wanted, whole=not change.follows)
+        rows = self._rows(change.files, sizes.keys() - wanted.keys())
         rows += [FileRow("", path, FileClass.CODE) for _, path in change.unread]
         names, folders = _entries([row.path for row in rows])
         tree = TreeRows(rows, names, folders, change.gone, change.submodules, sorted(lacking))
         return self._catalogue.add_tree(tree_id, tree, change.follows)
 
-    def _row(self, entry: TreeEntry, large: set[str]) -> FileRow:
-        return FileRow(entry.oid, entry.path, self._classify(entry.path), entry.oid in large)
+    def _rows(self, files: Sequence[TreeEntry], large: set[str]) -> list[FileRow]:
+        classes = self._classes([path for _, path in files])
+        return [
+            FileRow(oid, path, kind, oid in large)
+            for (oid, path), kind in zip(files, classes, strict=True)
+        ]
 
-    def _read(self, sizes: Mapping[str, int]) -> None:
-        """Bring the blobs of *sizes* into the cache, a segment at a time."""
+    def _read(self, sizes: Mapping[str, int], *, whole: bool) -> None:
+        """Bring the blobs of *sizes*, those of a *whole* tree or of a change, into the cache."""
         self._catalogue.tidy()
-        if sum(sizes.values()) < WORTH_BYTES:
-            if sizes:
-                self._make(self._catalogue.new_segment(), sizes)
-                self._progress(len(sizes), len(sizes))
-            if len(self._catalogue.segments()) > MAX_SEGMENTS:
-                self._merge()
-            return
+        if sum(sizes.values()) >= WORTH_BYTES:
+            self._read_many(sizes)
+        elif sizes:
+            self._make(self._catalogue.new_segment(), sizes)
+            self._progress(len(sizes), len(sizes))
+        if (whole and sizes) or len(self._catalogue.segments()) > MAX_SEGMENTS:
+            self._merge()
+
+    def _read_many(self, sizes: Mapping[str, int]) -> None:
+        """Let workers read the blobs of *sizes*, a segment at a time."""
         plan = _plan(sizes, processors())
         jobs = [self._job(number, list(some)) for number, some in enumerate(plan)]
         with pool(len(jobs)) as workers:
@@ -177,7 +187,6 @@ class _Builder:
                     self._make(Path(job.path), some)
                 done += len(some)
                 self._progress(done, len(sizes))
-        self._merge()
 
     def _job(self, number: int, oids: Sequence[str]) -> Job:
         path = self._catalogue.new_segment(number)

@@ -100,6 +100,12 @@ class Classifier:
         """Take the *texts* of `.gitattributes` *files*, as `unread` gives them."""
         self._rules.update(zip(files, map(_attribute_rules, texts), strict=True))
 
+    def classes(self, paths: Sequence[str]) -> list[FileClass]:
+        """The class of each of *paths*: `classify`, with one question for all that tells."""
+        if files := self.unread(paths):
+            self.learn(files, self._read(files))
+        return list(map(self.classify, paths))
+
     def _classify(self, path: str) -> FileClass:
         for spec, file_class in self._policy:
             if spec.match_file(path):

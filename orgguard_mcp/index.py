@@ -144,7 +144,7 @@ class Index:
         if self._postings is None:
             self._postings = Postings(self._path)
         self._tree = build(
-            self._repository, self.base.commit, self._postings, self.classify, progress
+            self._repository, self.base.commit, self._postings, self._witness.classes, progress
         )
 
     # --- looking up ---------------------------------------------------------------------------

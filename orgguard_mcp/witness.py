@@ -65,6 +65,10 @@ class Witness:
         """The class of *path*, by the base's policy and attributes."""
         return self._classifier.classify(path)
 
+    def classes(self, paths: Sequence[str]) -> list[FileClass]:
+        """The class of each of *paths*, in less time."""
+        return self._classifier.classes(paths)
+
     def _contents(self, paths: Sequence[str]) -> dict[str, bytes]:
         """The contents of those of *paths* that are there and may establish a name; read together
         with the attributes that tell.

@@ -200,6 +200,7 @@ def serve() -> None:
 
 
 def _make(job: Job, told: Callable[[int], None]) -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # starting its threads takes longer
     from orgguard_mcp.bulk import segment  # only where it is wanted: numpy takes long to import
     from orgguard_mcp.storage.segments import Segment
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +106,19 @@ def test_a_deeper_gitattributes_wins_within_its_folder() -> None:
     assert classes.classify("lib/sub/a.py") is CODE
     assert classes.classify("a.py") is VENDORED
     assert classes.classify("library/a.py") is VENDORED
+
+
+def test_what_tells_of_many_files_is_asked_for_once() -> None:
+    asked: list[list[str]] = []
+
+    def read(files: Sequence[str]) -> list[str]:
+        asked.append(list(files))
+        return ["*.md linguist-generated" if file.startswith("lib/") else "" for file in files]
+
+    classes = Classifier(read).classes(["a.py", "lib/sub/a.md", "src/a.md"])
+    assert classes == [CODE, GENERATED, DOCS]
+    wanted = "", "lib/", "lib/sub/", "src/"
+    assert asked == [[f"{folder}.gitattributes" for folder in wanted]]
 
 
 @pytest.mark.parametrize("pattern", ["!", "\\", "["])

@@ -164,6 +164,15 @@ def test_segments_are_merged_when_there_are_many(
     assert most == 3
 
 
+def test_what_a_move_of_the_base_reads_is_not_merged_with_all_before(repo: Repo) -> None:
+    prepared(repo)
+    built = list(state(repo).glob("index-*.segment"))
+    repo.commit({f"new{n}.py": f"{n} {COINED_TOO}\n" for n in range(40)})
+    with Guard(repo.path) as guard:
+        assert guard.check(COINED_TOO).basis is Basis.ESTABLISHED
+    assert set(built) < set(state(repo).glob("index-*.segment"))
+
+
 def test_several_threads_may_have_workers_at_once(make_repo: MakeRepo) -> None:
     results: Queue[Basis] = Queue()
 
