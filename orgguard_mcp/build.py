@@ -26,7 +26,7 @@ from orgguard_mcp.repository import (
 from orgguard_mcp.storage import segments
 from orgguard_mcp.storage.catalogue import FileRow, Located, TreeRows
 from orgguard_mcp.storage.postings import Postings
-from orgguard_mcp.tokenise import pairs
+from orgguard_mcp.tokenise import postings
 from orgguard_mcp.workers import Job, pool, processors
 
 MAX_HAND_WRITTEN = 512 << 10
@@ -195,7 +195,7 @@ class _Builder:
     def _make(self, path: Path, sizes: Mapping[str, int]) -> None:
         """Make a segment in this process."""
         blobs = (data for _, data in self._repository.blobs(sizes))
-        segments.write(path, len(sizes), [segments.encode(pairs(blobs), len(sizes))])
+        segments.write(path, len(sizes), [segments.encode(postings(blobs), len(sizes))])
         self._cache.add_segment(path, sizes)
 
     def _merge(self) -> None:

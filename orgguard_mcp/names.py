@@ -178,15 +178,18 @@ def _fold_run(run: str) -> str:
 def _without_accents(run: str) -> str:
     """Drop marks after Latin and Greek letters only: elsewhere a mark is part of the spelling."""
     kept: list[str] = []
-    european = False
+    letter = ""
     for char in unicodedata.normalize("NFKD", run):
-        if unicodedata.combining(char):
-            if not european:
-                kept.append(char)
+        if not unicodedata.combining(char):
+            letter = char
+        elif letter and _is_european(letter):
             continue
-        european = char.isascii() or unicodedata.name(char, "").startswith(("LATIN", "GREEK"))
         kept.append(char)
     return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_european(letter: str) -> bool:
+    return letter.isascii() or unicodedata.name(letter, "").startswith(("LATIN", "GREEK"))
 
 
 @cache

@@ -1,17 +1,27 @@
 """Tokenising: which keys stand in which blobs, and in what use. Pure, so it runs in any process.
 
-The answer is a sorted array of numbers, a *pair* each: the hash of a key in a use, and the number
-of a blob that holds it so. `bulk.keys` gives the same for many blobs at once, several times faster
-and with a library that takes long to import; this is its plain statement, and does small work.
+The answer is, for the hash of each key in a use, the numbers of the blobs that hold it so. `bulk`
+gives the same for many blobs at once, several times faster and with a library that takes long to
+import; this is its plain statement, and does small work.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from operator import mul
+from typing import Any
 
-from orgguard_mcp import mentions
+from orgguard_mcp.mentions import (
+    linked_keys,
+    links,
+    phrases,
+    raw_keys,
+    readable,
+    runs,
+    span_keys,
+)
 from orgguard_mcp.uses import Use, uses
 
 BLOB_BITS = 20
@@ -21,6 +31,7 @@ WORD_BITS = 64
 FACTOR = 0x9E3779B97F4A7C15
 MIXER = 0xD6E8FEB86659FD93
 _ALL = (1 << WORD_BITS) - 1
+_POWERS = tuple(pow(FACTOR, at, 1 << WORD_BITS) for at in range(256))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -32,24 +43,44 @@ def key_hash(key: str, use: int = Use.WORD) -> int:
     asked for meets another's hash by chance: the index then looks into a file in vain.
     """
     spelled = chr(use) + key if use else key
-    found = 0
-    for byte in reversed(spelled.encode("utf-8", "surrogatepass")):
-        found = found * FACTOR + byte & _ALL
+    found = _polynomial(spelled.encode("utf-8", "surrogatepass")) & _ALL
     found = (found ^ found >> 32) * MIXER & _ALL
     return (found ^ found >> 29) >> BLOB_BITS
 
 
-def pairs(blobs: Iterable[bytes]) -> array[int]:
-    """The pairs of *blobs*, which are numbered from 0."""
-    found: set[int] = set()
-    for number, data in enumerate(blobs):
-        text = mentions.readable(data)
-        if text is not None:
-            hashes = word_hashes(text) | {key_hash(key, use) for use, key, _ in uses(text)}
-            found.update(one << BLOB_BITS | number for one in hashes)
-    return array("Q", sorted(found))
+def _polynomial(data: bytes) -> int:
+    most = len(_POWERS)
+    if len(data) <= most:
+        return sum(map(mul, data, _POWERS))
+    return _polynomial(data[:most]) + _POWERS[-1] * FACTOR * _polynomial(data[most:])
 
 
-def word_hashes(text: str) -> set[int]:
-    """The hashes of all keys that stand in *text* as words or phrases."""
-    return set(map(key_hash, mentions.word_keys(text) | mentions.phrase_keys(text)))
+_WAYS: tuple[tuple[Callable[[str], Iterable[Any]], Callable[[Any], Iterable[str]]], ...] = (
+    (runs, raw_keys),
+    (links, linked_keys),
+    (phrases, span_keys),
+)
+"""What is looked for in a text, and what gives the keys of one that was found."""
+
+
+def postings(blobs: Iterable[bytes]) -> dict[int, set[int]]:
+    """For the hash of each key in a use, the numbers of those of *blobs* that hold it so, which are
+    numbered from 0.
+
+    Texts repeat each other's words: what is found is cut into keys once, not for each blob.
+    """
+    found: list[defaultdict[Any, list[int]]] = [defaultdict(list) for _ in _WAYS]
+    held: defaultdict[int, set[int]] = defaultdict(set)
+    for number, text in enumerate(map(readable, blobs)):
+        if text is None:
+            continue
+        for entries, (find, _) in zip(found, _WAYS, strict=True):
+            for entry in find(text):
+                entries[entry].append(number)
+        for use, key, _ in uses(text):
+            held[key_hash(key, use)].add(number)
+    for entries, (_, keys_of) in zip(found, _WAYS, strict=True):
+        for entry, numbers in entries.items():
+            for part in keys_of(entry):
+                held[key_hash(part)].update(numbers)
+    return held

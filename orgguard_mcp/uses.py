@@ -36,22 +36,22 @@ _LABELS = r"((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+\.[A-Za-z]{2,24})"
 _HOSTS = (
     re.compile(r"://(?:[^\s/@\"'<>]*@)?" + _LABELS),
     re.compile(r"@(?<=[A-Za-z0-9_.+-]@)" + _LABELS),
-    re.compile(r"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{2,}\.(?:" + TLDS + r"))(?=[\"'`/:])"),
 )
+_QUOTED_TOP = re.compile(r"\.(?:" + TLDS + r")(?=[\"'`/:])")
+_QUOTED_LABELS = re.compile(r"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{2,})\Z")
+_LONGEST = 253  # characters of a host
 _BARE_HOST = re.compile(r"\.(?:com|ai)(?![\w(])")  # its labels are looked at from here backwards
 _LABELS_BEFORE = re.compile(r"(?<![\w.@/$-])(?:[a-z0-9-]+\.)*[a-z0-9-]{2,}$")
 _OWNER = re.compile(r"\.(?:com|co|org)/([\w-]+)")
 _CODE_HOST = re.compile(r"(?<![\w.])(?:github|gitlab|bitbucket|huggingface)$")
 _SCOPE = re.compile(r"""@(?<=["'`\s/]@)([a-z0-9][a-z0-9-]*)/[a-z0-9]""")
 _CREDENTIAL = re.compile(
-    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
+    r"_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
     r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
 )
+_CREDENTIAL_OWNER = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\Z")
 CREDENTIAL_WORDS = "API TOKEN CLIENT WEBHOOK ACCOUNT"
-"""What follows the first underscore of `_CREDENTIAL_SIGNS`."""
-
-_CREDENTIAL_SIGNS = ("_API_", "_TOKEN", "_CLIENT_SECRET", "_WEBHOOK_", "_ACCOUNT_SID")
-"""One of them stands in every credential: most texts have none and need no search."""
+"""One of them follows an underscore in every credential."""
 
 LEGAL_WORDS = "Inc Corp Corporation GmbH LLC Ltd Limited PLC plc AG SE Oyj"
 """Legal forms that are one word; the others begin with a letter and a full stop or slash."""
@@ -62,19 +62,18 @@ _LEGAL_FORM = re.compile(
     r"\b"
 )
 _CAPITALISED = re.compile(r"\b([A-Z][\w&'-]*(?: [A-Z][\w&'-]*){0,3}),?$")
-_NAMED = (*_HOSTS, _SCOPE, _CREDENTIAL)
 _CAPITAL = re.compile(
     r" (?<=[a-z,'-] )(?P<name>[A-Z][a-z]+)(?:'s)?(?=[.,;:!?)]?(?:$|\s))", re.MULTILINE
 )
 """A capitalised word that may stand within a sentence; what is before it tells."""
 
-_WITHIN = re.compile(r"(?:^|[\s(])[a-z][a-z'-]+,? (?P<before>[a-z][a-z'-]*),?\Z")
+_WITHIN = re.compile(r"(?:^|[\s(])[a-z][a-z'-]++,? (?P<before>[a-z][a-z'-]*+),?\Z")
 _OPENING = re.compile(  # "Detects Visa credit cards": the second word of a sentence
-    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]+)\Z", re.MULTILINE
+    r"(?:^|[#*\"'.(] ?)(?P<before>[A-Z][a-z]++)\Z", re.MULTILINE
 )
 _GOES_ON = re.compile(" (?=[a-z])")
 _COMMA = re.compile(r", (?=[A-Z]\w)")
-_LIST = re.compile(r"[A-Z]\w+(?:, [A-Z]\w+)+(?:,? (?:and|or) [A-Z]\w+)?")
+_LIST = re.compile(r"[A-Z]\w++(?:, [A-Z]\w++)+(?:,? (?:and|or) [A-Z]\w++)?")
 _DISPLAY = re.compile(r"[:=]\s*[\"'](?P<name>[A-Z][A-Za-z]+)[\"']")
 _LABEL = re.compile(
     r"(?:name|label|title|vendor|provider|company|brand|org|organi[sz]ation|customer|partner)"
@@ -88,8 +87,8 @@ _ACCENTED = re.compile(
 DEFINED = tuple(
     "class struct interface enum trait type object record message typedef namespace module".split()
 )
-_DEFINITION = re.compile(r"\s(?<=[defmst]\s)\s*(?P<name>[A-Z][A-Za-z]*)\b")
-"""A capitalised word after one that ends like one of `DEFINED`."""
+_DEFINITION = re.compile(r"[A-Z](?:(?<=[defmst]\s.)|(?<=\s\s.))[A-Za-z]*\b")
+"""A capitalised word after one that may end like one of `DEFINED`."""
 
 _NOBODY = frozenset(
     # Stand-ins and roles in hosts, owners and credentials, and the sections of code hosts.
@@ -126,9 +125,11 @@ def uses(text: str) -> Uses:
 def defined(text: str) -> Uses:
     """Types that *text* defines: ``class Target``."""
     for match in _DEFINITION.finditer(text):
-        at = match.start()
+        at = match.start() - 1
+        while at and text[at - 1].isspace():
+            at -= 1
         if text.endswith(DEFINED, 0, at) and text[_word_start(text, at) : at] in DEFINED:
-            yield from _telling(Use.DEFINED, match["name"], match.start("name"))
+            yield from _telling(Use.DEFINED, match[0], match.start())
 
 
 def displayed(text: str) -> Uses:
@@ -205,20 +206,14 @@ def _is_word(written: str) -> bool:
 
 def named(text: str) -> Uses:
     """What can only be a name: hosts, owners, scopes, credentials, names with a legal form."""
-    for pattern in _NAMED:
-        if pattern is _CREDENTIAL and not any(sign in text for sign in _CREDENTIAL_SIGNS):
-            continue
-        for match in pattern.finditer(text):
-            if match[1].lower() in _NOBODY or _TEMPLATE.match(text, match.end()):
-                continue
-            if pattern in _HOSTS:
-                yield from _host(match[1], match.start(1))
-            else:
-                yield from _telling(Use.NAMED, match[1], match.start(1))
-    for end in _BARE_HOST.finditer(text):
-        if labels := _before(_LABELS_BEFORE, text, end):
-            if not _TEMPLATE.match(text, end.end()):
-                yield from _host(labels[0] + end[0], labels.start())
+    yield from _hosts(text)
+    for scope in _SCOPE.finditer(text):
+        if scope[1] not in _NOBODY and not _TEMPLATE.match(text, scope.end()):
+            yield from _telling(Use.NAMED, scope[1], scope.start(1))
+    for end in _CREDENTIAL.finditer(text):
+        owner = _before(_CREDENTIAL_OWNER, text, end, _LONGEST)
+        if owner and owner[1].lower() not in _NOBODY and not _TEMPLATE.match(text, end.end()):
+            yield from _telling(Use.NAMED, owner[1], owner.start(1))
     for owned in _OWNER.finditer(text):
         if owned[1].lower() not in _NOBODY and _before(_CODE_HOST, text, owned):
             yield from _telling(Use.NAMED, owned[1], owned.start(1))
@@ -227,11 +222,27 @@ def named(text: str) -> Uses:
             yield from _telling(Use.NAMED, owner[1], owner.start(1))
 
 
-def _before(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> re.Match[str] | None:
+def _hosts(text: str) -> Uses:
+    for pattern in _HOSTS:
+        for match in pattern.finditer(text):
+            if not _TEMPLATE.match(text, match.end()):
+                yield from _host(match[1], match.start(1))
+    for end in _QUOTED_TOP.finditer(text):
+        if labels := _before(_QUOTED_LABELS, text, end, _LONGEST):
+            yield from _host(labels[1] + end[0], labels.start(1))
+    for end in _BARE_HOST.finditer(text):
+        if labels := _before(_LABELS_BEFORE, text, end):
+            if not _TEMPLATE.match(text, end.end()):
+                yield from _host(labels[0] + end[0], labels.start())
+
+
+def _before(
+    pattern: re.Pattern[str], text: str, match: re.Match[str], reach: int = 80
+) -> re.Match[str] | None:
     """What *pattern* finds right before *match*. Looking back from a rare sign is many times faster
     than looking ahead from every word.
     """
-    return pattern.search(text, max(0, match.start() - 80), match.start())
+    return pattern.search(text, max(0, match.start() - reach), match.start())
 
 
 def _telling(use: Use, word: str, offset: int) -> Uses:

@@ -16,6 +16,7 @@ from orgguard_mcp.bulk.text import BATCH_BYTES
 from orgguard_mcp.names import fold
 from orgguard_mcp.storage.segments import Segment, encode, write
 from orgguard_mcp.tokenise import BLOB_BITS, key_hash
+from orgguard_mcp.uses import uses
 from tests.names import ACCENTED, COINED, COINED_TOO, NON_LATIN, TWO_WORDS
 
 LINES = (
@@ -44,19 +45,38 @@ RUNS = st.text("aBcD1_- .,'&+@/:\"\n", max_size=60)
 TEXTS = st.lists(st.one_of(st.sampled_from(LINES), RUNS), max_size=12).map("\n".join)
 
 
-def words(text: str) -> set[int]:
-    """The hashes of the keys of *text*, less what a link has on one side alone (`andtarget`)."""
-    return tokenise.word_hashes(text)
-
-
 def hashes(pairs: object) -> set[int]:
     return {int(pair) >> BLOB_BITS for pair in pairs}  # type: ignore[attr-defined]
+
+
+def one_by_one(blobs: list[bytes]) -> set[int]:
+    """The pairs of *blobs*, tokenised in plain Python."""
+    held = tokenise.postings(blobs)
+    return {hashed << BLOB_BITS | blob for hashed, some in held.items() for blob in some}
+
+
+def postings(pairs: list[int]) -> dict[int, list[int]]:
+    """The blobs of each hash, by *pairs* of both."""
+    found: dict[int, list[int]] = {}
+    for pair in pairs:
+        found.setdefault(pair >> BLOB_BITS, []).append(pair & (1 << BLOB_BITS) - 1)
+    return found
 
 
 def test_hash_of_a_key_is_that_of_its_parts_joined() -> None:
     found = hashes(segment.pairs([(0, b"AcmeAPIClient")]))
     keys = ("acme", "api", "client", "acmeapi", "apiclient", "acmeapiclient")
     assert found == {key_hash(key) for key in keys}
+
+
+@example("word" * 200)
+@given(st.text(max_size=300))
+def test_hash_of_a_key_is_a_polynomial_over_its_bytes(key: str) -> None:
+    found = 0
+    for byte in reversed(key.encode("utf-8", "surrogatepass")):
+        found = (found * tokenise.FACTOR + byte) % (1 << 64)
+    found = (found ^ found >> 32) * tokenise.MIXER % (1 << 64)
+    assert key_hash(key) == (found ^ found >> 29) >> BLOB_BITS
 
 
 @example(["1+", "Delta Inc. and others"])  # a link reaches over no line, let alone a blob
@@ -67,8 +87,19 @@ def test_hash_of_a_key_is_that_of_its_parts_joined() -> None:
 def test_every_key_and_use_of_one_by_one_is_found_at_once(texts: list[str]) -> None:
     blobs = [text.encode() for text in texts]
     at_once = set(segment.pairs(enumerate(blobs)).tolist())
-    missed = set(tokenise.pairs(blobs)) - at_once
+    missed = one_by_one(blobs) - at_once
     assert not {pair for pair in missed if pair not in _loose(texts)}
+
+
+@given(st.lists(TEXTS, max_size=4))
+def test_what_several_blobs_hold_is_what_each_of_them_holds(texts: list[str]) -> None:
+    blobs = [text.encode() for text in texts]
+    expected = set()
+    for number, text in enumerate(mentions.readable(blob) or "" for blob in blobs):
+        keys = mentions.word_keys(text) | mentions.phrase_keys(text)
+        held = {key_hash(key) for key in keys} | {key_hash(key, use) for use, key, _ in uses(text)}
+        expected |= {hashed << BLOB_BITS | number for hashed in held}
+    assert one_by_one(blobs) == expected
 
 
 def _loose(texts: list[str]) -> set[int]:
@@ -106,7 +137,7 @@ def test_long_blob_is_read_in_pieces_and_long_lines_are_not_read() -> None:
     "data", [b"", b"\0binary " + COINED.encode(), b"\xff\xfe" + COINED.encode("utf-16-le")]
 )
 def test_what_is_no_text_has_no_keys_and_utf_16_is_text(data: bytes) -> None:
-    assert set(segment.pairs([(0, data)]).tolist()) == set(tokenise.pairs([data]))
+    assert set(segment.pairs([(0, data)]).tolist()) == one_by_one([data])
 
 
 PAIRS = st.sets(
@@ -119,14 +150,13 @@ def test_segment_holds_what_was_put_into_it_however_it_was_made(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("segments")
-    write(folder / "one", 300, [encode(pairs, 300)])
+    write(folder / "one", 300, [encode(postings(pairs), 300)])
     write(folder / "columns", 300, [segment._encoded(np.array(pairs, np.uint64), 300)])
     assert (folder / "one").read_bytes() == (folder / "columns").read_bytes()
     whole = Segment(folder / "one", 7)
-    wanted: dict[int, list[int]] = {}
-    for pair in pairs:
-        wanted.setdefault(pair >> BLOB_BITS, []).append(7 + (pair & (1 << BLOB_BITS) - 1))
-    for hashed, blobs in wanted.items():
+    wanted = postings(pairs)
+    for hashed, numbers in wanted.items():
+        blobs = [7 + number for number in numbers]
         assert list(whole.find(hashed)) == blobs
         assert whole.holds(hashed)
         assert [b for b in range(7, 307) if whole.holding(hashed)(b)] == blobs
@@ -145,8 +175,8 @@ def test_merged_segments_are_the_segment_of_all_their_blobs(
     for first, end in pairwise(bounds):
         own = [p - first for p in pairs if first <= p & (1 << BLOB_BITS) - 1 < end]
         path = Path(folder / f"{first}")
-        write(path, end - first, [encode(own, end - first)])
+        write(path, end - first, [encode(postings(own), end - first)])
         parts.append(Segment(path, 5 + first))
     segment.merge(folder / "merged", parts)
-    write(folder / "whole", 300, [encode(pairs, 300)])
+    write(folder / "whole", 300, [encode(postings(pairs), 300)])
     assert (folder / "merged").read_bytes() == (folder / "whole").read_bytes()

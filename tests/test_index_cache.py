@@ -19,7 +19,7 @@ from orgguard_mcp.guard import Guard
 from orgguard_mcp.model import Basis, Effect
 from orgguard_mcp.storage import segments
 from orgguard_mcp.storage.catalogue import FORMAT, TREES_KEPT
-from orgguard_mcp.tokenise import BLOB_BITS, key_hash
+from orgguard_mcp.tokenise import key_hash
 from tests.names import COINED, COINED_TOO, THIRD
 from tests.simulator import Repo
 
@@ -321,8 +321,8 @@ def test_object_that_git_cannot_read_never_passes_for_an_empty_one(make_repo: Ma
 
 def forge_posting(repo: Repo, key: str) -> None:
     """A segment that says that every blob holds *key* in every use."""
-    pairs = sorted(key_hash(key, use) << BLOB_BITS | blob for use in range(3) for blob in range(2))
-    segments.write(segment_of(repo), 2, [segments.encode(pairs, 2)])
+    held = {key_hash(key, use): range(2) for use in range(3)}
+    segments.write(segment_of(repo), 2, [segments.encode(held, 2)])
 
 
 def forge_path(repo: Repo, key: str, path: str) -> None:

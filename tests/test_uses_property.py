@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orgguard_mcp import lexicon, mentions, uses
@@ -39,6 +39,16 @@ PHRASE = re.compile(
     rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(mentions.SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
+QUOTED_HOST = re.compile(rf"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{{2,}}\.(?:{uses.TLDS}))(?=[\"'`/:])")
+CREDENTIAL = re.compile(
+    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)_(?:API_(?:KEY|TOKEN|BASE|SECRET|URL|HOST|VERSION)"
+    r"|(?:ACCESS|AUTH|BEARER|BOT)_TOKEN|CLIENT_SECRET|WEBHOOK_(?:URL|SECRET)|ACCOUNT_SID)\b"
+)
+SIGNED = ('"', "'", "`", "/", ":", ".", ".io", ".org", "x", "b-c", "2", "_", "A", "FOO", "_API_KEY",
+          "_API", "_TOKEN", "_ACCESS", "_CLIENT_SECRET", " ", "\n", "$", "{", "é")  # fmt: skip
+ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{22,}={0,2}")
+RUN_BEFORE = re.compile(r"([^\W_]{1,40}) ?\Z")
+RUN_AFTER = re.compile(r" ?([^\W_]{1,40})")
 
 
 @given(TEXTS)
@@ -58,9 +68,10 @@ def test_sentences(pieces: list[str]) -> None:
 def test_lists_and_phrases(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert [match.span() for match in uses._lists(text)] == [m.span() for m in LIST.finditer(text)]
-    assert list(mentions._phrases(text)) == PHRASE.findall(text)
+    assert mentions.phrases(text) == set(PHRASE.findall(text))
 
 
+@example(["class", "  ", "Target", "\n", "type", "\n", "\t", "Linear", " ", "class", " ", "Block"])
 @given(TEXTS)
 def test_definitions_and_accents(pieces: list[str]) -> None:
     text = "".join(pieces)
@@ -70,3 +81,47 @@ def test_definitions_and_accents(pieces: list[str]) -> None:
     assert [m.span() for m in uses._ACCENTED.finditer(text)] == [
         m.span() for m in ACCENTED.finditer(text)
     ]
+
+
+@example("\"x.io' `b-c.x.org/ 'b-c.io.io: \"x..io' '.org' \"b-c\".org' '" + 40 * "b-c." + "io'")
+@example("xFOO_API_KEY A_API_CLIENT_SECRET FOO_API_KEY_2 A_ACCESS_TOKEN{ FOO__API_KEY 2_BOT_TOKEN")
+@given(st.lists(st.sampled_from(SIGNED), max_size=14).map("".join))
+def test_quoted_hosts_and_credentials(text: str) -> None:
+    expected = {
+        use for match in QUOTED_HOST.finditer(text) for use in uses._host(match[1], match.start(1))
+    }
+    for match in CREDENTIAL.finditer(text):
+        if not uses._TEMPLATE.match(text, match.end()):
+            expected |= set(uses._telling(Use.NAMED, match[1], match.start(1)))
+    assert set(uses.named(text)) == expected
+
+
+@example("+".join(["aB1"] * 9) + "== " + "x" * 30 + "\u00e9" + "1a" * 15 + "=")
+@given(st.text("aB1+/_-= \n\u00e9", max_size=120))
+def test_what_is_encoded(text: str) -> None:
+    def blank(run: re.Match[str]) -> str:
+        return " " * len(run[0]) if mentions.looks_encoded(run[0]) else run[0]
+
+    assert mentions.without_encoded(text) == ENCODED.sub(blank, text)
+
+
+@example("y" * 2000 + "\n" + "y" * 2001 + "\n" + "y" * 2000)
+@example("y" * 2000 + "\n" + "y" * 2000)
+@given(st.lists(st.sampled_from(["\n" * 9, "y" * 1990, "y" * 9, "y", "\n"]), max_size=9))
+def test_long_lines(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    lines = ["" if len(line) > mentions.MAX_LINE else line for line in text.split("\n")]
+    assert mentions._without_long_lines(text) == "\n".join(lines)
+
+
+@example("a" * 45 + "-" + "b" * 45)
+@given(st.text("aB1_- &+'\u2019\u00e9\n", max_size=20))
+def test_links(text: str) -> None:
+    expected = set()
+    for _, pattern, spoken in mentions._LINKED:
+        for match in pattern.finditer(text):
+            left = RUN_BEFORE.search(text[: match.start()])
+            right = RUN_AFTER.match(text, match.end())
+            if left and right and not (spoken and left[1][0].islower()):
+                expected.add((left[1], spoken, right[1]))
+    assert mentions.links(text) == expected

@@ -20,13 +20,11 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
-
-from orgguard_mcp.tokenise import BLOB_BITS
 
 MAX_BLOBS = 1 << 16
 """Blobs of one segment."""
@@ -77,16 +75,16 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def encode(pairs: Sequence[int], blobs: int) -> Portion:
-    """What a segment of so many *blobs* holds of *pairs*, which `tokenise.pairs` gives."""
-    fan, keys, sizes, lists = [0] * _FAN, array("I"), [], bytearray()
-    for found, group in groupby(pairs, lambda pair: pair >> BLOB_BITS):
-        packed = _packed(array("H", (pair & MAX_BLOBS - 1 for pair in group)), blobs)
-        lists += packed
-        sizes.append(len(packed))
-        keys.append(found & (1 << REST_BITS) - 1)
-        fan[found >> REST_BITS] += 1
-    return Portion(fan, keys.tobytes(), sizes, bytes(lists))
+def encode(postings: Mapping[int, Collection[int]], blobs: int) -> Portion:
+    """What a segment of so many *blobs* holds of *postings*, which `tokenise.postings` gives."""
+    hashes, rest = sorted(postings), (1 << REST_BITS) - 1
+    fan = [0] * _FAN
+    for hashed in hashes:
+        fan[hashed >> REST_BITS] += 1
+    keys = array("I", [hashed & rest for hashed in hashes])
+    bitmap = bitmap_size(blobs)
+    lists = [_packed(postings[hashed], bitmap) for hashed in hashes]
+    return Portion(fan, keys.tobytes(), list(map(len, lists)), b"".join(lists))
 
 
 def bitmap_size(blobs: int) -> int:
@@ -94,11 +92,11 @@ def bitmap_size(blobs: int) -> int:
     return (blobs + 7) // 8 | 1
 
 
-def _packed(numbers: array[int], blobs: int) -> bytes:
-    size = bitmap_size(blobs)
-    if 2 * len(numbers) <= size:
-        return numbers.tobytes()
-    bits = bytearray(size)
+def _packed(numbers: Collection[int], bitmap: int) -> bytes:
+    """A list of *numbers*, or a bitmap of that size."""
+    if 2 * len(numbers) <= bitmap:
+        return array("H", sorted(numbers)).tobytes()
+    bits = bytearray(bitmap)
     for number in numbers:
         bits[number >> 3] |= 1 << (number & 7)
     return bytes(bits)
