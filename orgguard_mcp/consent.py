@@ -57,6 +57,13 @@ def in_force(decisions: Iterable[Decision]) -> list[Decision]:
     return [decision for request_id, decision in first.items() if request_id not in ended]
 
 
+def why(decision: Decision) -> str:
+    """What was decided, for people."""
+    if decision.answer is Answer.REFUSE:
+        return "a human refused it"
+    return f"a human allowed it {decision.scope}"
+
+
 def trust_of(decision: Decision) -> Trust:
     """How sure it is that a human made *decision*. A signature is not in it, but in the grant."""
     return _TRUST.get(decision.channel, Trust.CLIENT)

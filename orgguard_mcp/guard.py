@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from orgguard_mcp import consent, reserved, view
+from orgguard_mcp import consent, index, reserved, view
 from orgguard_mcp.approval import Approval, joined
 from orgguard_mcp.approvers import Approvers
 from orgguard_mcp.build import Progress
@@ -41,6 +41,7 @@ from orgguard_mcp.policy import Policy
 from orgguard_mcp.protected import Protected
 from orgguard_mcp.repository import Repository
 from orgguard_mcp.storage import opening
+from orgguard_mcp.storage.postings import Postings
 from orgguard_mcp.storage.store import Store, user
 from orgguard_mcp.view import View
 
@@ -72,7 +73,7 @@ class Guard:
         self._preparing = threading.Lock()
         try:
             self._ledger_path = self.repository.state_dir / "ledger.sqlite3"
-            self._view = self._look()
+            self._view = self._look(index.kept(self.repository))
         except BaseException:
             self.repository.close()
             raise
@@ -113,8 +114,10 @@ class Guard:
         if now.base != self._view.base:
             self._view = now
 
-    def _look(self) -> View:
-        return view.look(self.repository, self._ref, self._head, published=self._published)
+    def _look(self, kept: Postings | None = None) -> View:
+        return view.look(
+            self.repository, self._ref, self._head, published=self._published, kept=kept
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -238,7 +241,7 @@ class Guard:
         if said.basis is not Basis.REFUSED and (grant := book.find(name.key, place)):
             return _by_grant(view.base, name, grant, approval, seen)
         if said.basis and said.decision:
-            why = _decision_why(said.decision)
+            why = consent.why(said.decision)
             verdict = _verdict(view.base, name, said.basis, why, seen, said.decision)
             return replace(verdict, trust=consent.trust_of(said.decision))
         unsigned = consent.standing(decisions, place).decision if trust is Trust.SIGNED else None
@@ -260,10 +263,10 @@ class Guard:
         if approval.signed:
             return str(approval), asked
         if unsigned and not approval.ruled:
-            return f"{_decision_why(unsigned)}; an approver has to sign that", unsigned
+            return f"{consent.why(unsigned)}; an approver has to sign that", unsigned
         if asked:
             return "; ".join(filter(None, [_ASKED, str(approval)])), asked
-        return (f"{_decision_why(unsigned)}; {approval}", None) if unsigned else None
+        return (f"{consent.why(unsigned)}; {approval}", None) if unsigned else None
 
     def _located(self, place: Place) -> Place:
         """*place* on the branch of the change: the checked-out one now, unless `branch` or *place*
@@ -442,9 +445,3 @@ def _by_grant(base: Base, name: Name, grant: Grant, approval: Approval, seen: Si
     where = _SCOPES[grant.scope] if len(approval.signed) == 1 else "here"
     why = f"{' and '.join(approval.signed)} allowed it {where}, signed"
     return replace(_verdict(base, name, Basis.CONSENTED, why, seen, grant), trust=Trust.SIGNED)
-
-
-def _decision_why(decision: Decision) -> str:
-    if decision.answer is Answer.REFUSE:
-        return "a human refused it"
-    return f"a human allowed it {decision.scope}"

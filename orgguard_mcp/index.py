@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
 from itertools import chain, islice
+from pathlib import Path
 from typing import TypeVar
 
 from orgguard_mcp import lexicon, mentions
@@ -61,15 +62,32 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _Answer = TypeVar("_Answer")
 
 
+def kept(repository: Repository) -> Postings | None:
+    """The cache that *repository* has, if it can be opened: while git still starts to tell the
+    base, that takes nobody's time.
+    """
+    path = _path(repository)
+    with suppress(postings.Error, OSError):
+        return Postings(path) if path.exists() else None
+    return None
+
+
+def _path(repository: Repository) -> Path:
+    return repository.state_dir / "index.sqlite3"
+
+
 class Index:
     """The index of one base. `prepare` must have run before `sightings`."""
 
-    def __init__(self, repository: Repository, base: Base, policy: Policy) -> None:
+    def __init__(
+        self, repository: Repository, base: Base, policy: Policy, cache: Postings | None = None
+    ) -> None:
+        """Of *base*, with the *cache* that was opened for it, which it will close."""
         self.base = base
         self._repository = repository
         self._witness = Witness(repository, base.commit, policy.classes)
-        self._path = repository.state_dir / "index.sqlite3"
-        self._postings: Postings | None = None
+        self._path = _path(repository)
+        self._postings = cache
         self._tree = 0
         self._broken = False
         self._held: dict[str, Held | None] = {}

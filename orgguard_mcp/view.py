@@ -19,6 +19,7 @@ from orgguard_mcp.policy import Policy, parse_policy
 from orgguard_mcp.protected import PATH as PROTECTED_PATH
 from orgguard_mcp.protected import Protected, of_base
 from orgguard_mcp.repository import Repository
+from orgguard_mcp.storage.postings import Postings
 
 _MAX_SEEN = 10_000  # names that are remembered with their evidence, as long as the base stays
 
@@ -46,16 +47,20 @@ class View:
         return self._seen[key]
 
 
-def look(repository: Repository, ref: str | None, head: str | None, *, published: bool) -> View:
-    """What *repository* has now: *ref*, *head* and *published* choose the base. Raises
-    `OrgGuardError` when that, or a rule in it, cannot be used.
+def look(
+    repository: Repository, ref: str | None, head: str | None, *, published: bool,
+    kept: Postings | None = None,
+) -> View:  # fmt: skip
+    """What *repository* has now: *ref*, *head* and *published* choose the base; its index has the
+    cache that was *kept*, if that was opened before. Raises `OrgGuardError` when the base, or a
+    rule in it, cannot be used.
     """
     base, policy = _base_and_policy(repository, ref, head, published)
     approvers = parse_approvers(_rule(repository, base, APPROVERS_PATH) or b"")
     notary = Notary(repository, base, policy, approvers)
     # Read when first needed: the queue's commands work without the key.
     protected = cache(lambda: of_base(_rule(repository, base, PROTECTED_PATH)))
-    return View(base, policy, notary, Index(repository, base, policy), protected)
+    return View(base, policy, notary, Index(repository, base, policy, kept), protected)
 
 
 def _base_and_policy(
