@@ -9,6 +9,7 @@ base's own objects before it counts.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -397,16 +398,11 @@ class Catalogue:
         """Those of *keys* that a file's or folder's own name has, in whatever tree: `places` finds
         nothing of the others.
         """
-        found: set[str] = set()
-        for start in range(0, len(keys), _FEW):
-            some = keys[start : start + _FEW]
-            rows = f"""WITH wanted(key) AS (VALUES {", ".join(["(?)"] * len(some))})
-                SELECT key FROM wanted
-                WHERE EXISTS (SELECT 1 FROM name WHERE name.key = wanted.key)
-                OR EXISTS (SELECT 1 FROM folder WHERE folder.key = wanted.key)"""
-            with self._lock:
-                found.update(key for (key,) in self._db.execute(rows, some))
-        return found
+        rows = """WITH wanted AS (SELECT value AS key FROM json_each(?)) SELECT key FROM wanted
+            WHERE EXISTS (SELECT 1 FROM name WHERE name.key = wanted.key)
+            OR EXISTS (SELECT 1 FROM folder WHERE folder.key = wanted.key)"""
+        with self._lock:
+            return {key for (key,) in self._db.execute(rows, (json.dumps(list(keys)),))}
 
     def extent(self, tree: int) -> Extent:
         """The extent of *tree*."""
