@@ -28,6 +28,26 @@ def place(path: Path) -> InFile:
     return InFile(path)
 
 
+def test_a_name_that_nobody_knew_is_known_as_soon_as_somebody_else_commits(
+    ledger: Ledger, path: Path
+) -> None:
+    key = parse(COINED).key
+    for one in (COINED, COINED_TOO):
+        assert not ledger.decisions(parse(one).key)
+        assert ledger.open_request(parse(one).key) is None
+    with closing(Ledger(path)) as other:
+        request = ask(other)
+        assert ledger.open_request(key) == request
+        assert not ledger.decisions(key)
+        refused = other.decide(answer(request, Answer.REFUSE))
+    assert ledger.decisions(key) == [refused]
+    assert ledger.open_request(key) is None
+    alter(path, "DROP TRIGGER decision_is_final")
+    alter(path, f"UPDATE decision SET key = '{parse(COINED_TOO).key}'")
+    with pytest.raises(LedgerError):
+        ledger.decisions(parse(COINED_TOO).key)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

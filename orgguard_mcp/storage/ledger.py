@@ -44,6 +44,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
+        self._known: tuple[int, frozenset[str]] = -1, frozenset()
         with self._errors("opened"):
             # Never opened but to make it: closing any descriptor of a file drops all locks that
             # this process holds on it, another Ledger's among them (fcntl(2)).
@@ -196,6 +197,8 @@ class Ledger:
 
     def open_request(self, key: NameKey) -> Request | None:
         """The open request about *key*, or None."""
+        if not self._knows(key):
+            return None
         found = self._requests(f"WHERE key = ? AND {_OPEN}", (key, time.time()))
         return found[0] if found else None
 
@@ -253,9 +256,10 @@ class Ledger:
         # By its request, too: one whose key was changed must be seen, and fail.
         by_key = "WHERE key = ? OR request_id IN (SELECT id FROM request WHERE request.key = ?)"
         where, values = (by_key, (key, key)) if key is not None else ("", ())
+        if key is not None and not self._knows(key):
+            return []
         with self._errors("read"), self._lock:
-            if not self._chain.is_whole("decision"):
-                self.verify()
+            self._expect_whole()
             return [
                 Decision(
                     request_id=row[0], key=NameKey(row[1]), answer=Answer(row[2]),
@@ -264,6 +268,22 @@ class Ledger:
                 )
                 for row in self._chain.rows("decision", where, values)
             ]  # fmt: skip
+
+    def _knows(self, key: NameKey) -> bool:
+        """Whether anybody asked or spoke about *key*: most names are new, and as long as nobody
+        commits anything, the log need not be read to tell.
+        """
+        with self._errors("read"), self._lock:
+            version = self.version()  # before the keys: what comes between is read again
+            if version != self._known[0]:
+                self._expect_whole()
+                rows = self._db.execute("SELECT key FROM request UNION SELECT key FROM decision")
+                self._known = version, frozenset(row[0] for row in rows.fetchall())
+            return key in self._known[1]
+
+    def _expect_whole(self) -> None:
+        if not self._chain.is_whole("decision"):
+            self.verify()
 
     def decision_on(self, request_id: str) -> Decision | None:
         """The grant or refusal that *request_id* has, or None while it is open."""
