@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from orgguard_mcp import consent, index, reserved, view
+from orgguard_mcp import consent, index, knowledge, reserved, view
 from orgguard_mcp.approval import Approval, joined
 from orgguard_mcp.approvers import Approvers
 from orgguard_mcp.build import Progress
@@ -153,6 +153,7 @@ class Guard:
 
     def expect_many(self) -> None:
         """Get ready for many checks: it takes a moment, and less for each of them."""
+        knowledge.expect_many()
         self._view.index.expect_many()
 
     def _prepare(self, view: View, progress: Progress | None = None) -> None:

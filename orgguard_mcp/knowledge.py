@@ -101,6 +101,11 @@ def spoken(least: int) -> frozenset[str]:
     )
 
 
+def expect_many() -> None:
+    """Get ready for many look-ups, at a time of one's own choice."""
+    _shipped().expect_many()
+
+
 @lru_cache(maxsize=1 << 16)
 def _look_up(word: str) -> tuple[int, int]:
     return _meaning(_shipped().find(word))
@@ -156,6 +161,11 @@ class Lines:
                 return value[:3]
             at = lines.find(b"\n" + key, at + 1)  # "cat5" stands before "cat"
         return _NOTHING
+
+    def expect_many(self) -> None:
+        """Read where every page begins."""
+        self._searches = max(self._searches, _MANY)
+        _ = self._first_lines
 
     def _page(self, key: bytes) -> int:
         """The page in which the line of *key* begins, if it has one; its sign stands before "a"."""
