@@ -35,7 +35,7 @@ MAX_HAND_WRITTEN = 512 << 10
 PROVIDER = "/"
 """Before the key of the whole name of an entry of one of `fileclass.PROVIDER_DIRS`."""
 
-WORTH_BYTES = 1 << 20
+WORTH_BYTES = 4 << 20
 """Less than that is done sooner than a worker has started."""
 
 SEGMENT_BYTES = 64 << 20
@@ -59,6 +59,7 @@ class _Change(NamedTuple):
     unread: Sequence[TreeEntry]  # symbolic links
     gone: Sequence[str]
     submodules: int
+    missing: Sequence[str] = ()  # since before
 
 
 def build(
@@ -95,18 +96,21 @@ def _moved(repository: Repository, cache: Postings, tree_id: str) -> _Change | N
     newest = cache.catalogue.newest()
     if not newest:
         return None
+    missing = cache.catalogue.lacking(newest[0])
+    if _present(repository, missing):
+        return None
     try:
         changes = repository.changes(newest[1], tree_id)
     except RepositoryError:  # git has thrown away the older tree
         return None
-    if any(_says_what_counts(change.path) for change in changes):
+    if any(_says_what_counts(change.path) or change.old_oid in missing for change in changes):
         return None
     links = [TreeEntry(c.new_oid, c.path) for c in changes if c.new_mode == SYMLINK]
     files = [c for c in changes if c.new_mode not in {ABSENT, SUBMODULE, SYMLINK}]
     gone = [c.path for c in changes if c.old_mode not in {ABSENT, SUBMODULE}]
     submodules = cache.catalogue.extent(newest[0]).submodules + _more_submodules(changes)
     return _Change(
-        newest[0], [TreeEntry(c.new_oid, c.path) for c in files], links, gone, submodules
+        newest[0], [TreeEntry(c.new_oid, c.path) for c in files], links, gone, submodules, missing
     )
 
 
@@ -152,7 +156,8 @@ class _Builder:
         rows = self._rows(change.files, sizes.keys() - wanted.keys())
         rows += [FileRow("", path, FileClass.CODE) for _, path in change.unread]
         names, folders = _entries([row.path for row in rows])
-        tree = TreeRows(rows, names, folders, change.gone, change.submodules, sorted(lacking))
+        missing = sorted(lacking.union(change.missing))
+        tree = TreeRows(rows, names, folders, change.gone, change.submodules, missing)
         return self._catalogue.add_tree(tree_id, tree, change.follows)
 
     def _rows(self, files: Sequence[TreeEntry], large: set[str]) -> list[FileRow]:
@@ -165,12 +170,13 @@ class _Builder:
     def _read(self, sizes: Mapping[str, int], *, whole: bool) -> None:
         """Bring the blobs of *sizes*, those of a *whole* tree or of a change, into the cache."""
         self._catalogue.tidy()
-        if sum(sizes.values()) >= WORTH_BYTES:
+        many = sum(sizes.values()) >= WORTH_BYTES
+        if many:
             self._read_many(sizes)
         elif sizes:
             self._make(self._catalogue.new_segment(), sizes)
             self._progress(len(sizes), len(sizes))
-        if (whole and sizes) or len(self._catalogue.segments()) > MAX_SEGMENTS:
+        if (whole and many) or len(self._catalogue.segments()) > MAX_SEGMENTS:
             self._merge()
 
     def _read_many(self, sizes: Mapping[str, int]) -> None:

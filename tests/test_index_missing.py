@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ def check(repo: Repo, name: str) -> Verdict:
 def loose(repo: Repo, path: str) -> Path:
     oid = repo.git("rev-parse", f"HEAD:{path}")
     return repo.path / ".git" / "objects" / oid[:2] / oid[2:]
+
+
+def moved(repo: Repo, text: str) -> None:
+    """A commit with *text* in `a.py`, whatever is missing."""
+    (repo.path / "a.py").write_text(text)
+    repo.git("add", "a.py")
+    tree = repo.git("write-tree", "--missing-ok")
+    repo.git("reset", "-q", "--soft", repo.git("commit-tree", tree, "-p", "HEAD", "-m", "more"))
 
 
 @pytest.fixture(params=["incomplete", "partial"])
@@ -92,6 +102,28 @@ def test_what_was_missing_is_read_when_it_comes(make_repo: MakeRepo) -> None:
     loose(repo, "c.py").write_bytes(kept["c.py"])
     assert check(repo, THIRD).basis is Basis.ESTABLISHED
     assert "missing" not in check(repo, COINED_TOO).why
+
+
+def test_base_that_lacks_files_may_move(make_repo: MakeRepo) -> None:
+    repo = make_repo(
+        {"a.py": "1\n", "b.py": f"{THIRD}\n", "c.py": f"{COINED_TOO}\n", "d.py": "4\n"}
+    )
+    kept = {path: loose(repo, path).read_bytes() for path in ("b.py", "c.py")}
+    for path in kept:
+        loose(repo, path).unlink()
+    assert "4 files (not read: 2 missing files)" in check(repo, COINED).why
+    moved(repo, f"{COINED}\n")
+    assert check(repo, COINED).basis is Basis.ESTABLISHED
+    assert "4 files (not read: 2 missing files)" in check(repo, FOURTH).why
+    with closing(sqlite3.connect(repo.path / ".git" / "orgguard" / "index.sqlite3")) as cache:
+        assert cache.execute("SELECT path FROM file WHERE since = 2").fetchall() == [(b"a.py",)]
+    repo.git("rm", "-q", "--cached", "b.py")
+    moved(repo, "5\n")
+    assert "3 files (not read: 1 missing file)" in check(repo, FOURTH).why
+    loose(repo, "c.py").write_bytes(kept["c.py"])
+    moved(repo, "6\n")
+    assert check(repo, COINED_TOO).basis is Basis.ESTABLISHED
+    assert "missing" not in check(repo, FOURTH).why
 
 
 def test_base_that_is_mostly_missing_could_not_be_checked(make_repo: MakeRepo) -> None:

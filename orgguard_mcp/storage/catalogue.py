@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from orgguard_mcp.model import FileClass
 
-FORMAT = 13
+FORMAT = 14
 """Raise it whenever keys, tables or segments change: an index of another format is built anew."""
 
 Error = sqlite3.Error
@@ -54,6 +54,7 @@ CREATE TABLE file (
 );
 CREATE INDEX file_by_blob ON file (blob);
 CREATE INDEX file_by_path ON file (path, until);
+CREATE INDEX file_by_end ON file (until) WHERE until < {_OPEN};
 CREATE TABLE name (key TEXT NOT NULL, file INTEGER NOT NULL, PRIMARY KEY (key, file)) WITHOUT ROWID;
 CREATE TABLE folder (key TEXT NOT NULL, path BLOB NOT NULL, PRIMARY KEY (key, path)) WITHOUT ROWID;
 """
@@ -324,10 +325,10 @@ class Catalogue:
             "DELETE FROM tree WHERE id <= (SELECT max(id) FROM tree) - ?", (TREES_KEPT,)
         )
         oldest = "SELECT coalesce(min(id), 0) FROM tree"
-        ended = f"SELECT id FROM file WHERE until <= ({oldest})"
+        ended = f"SELECT id FROM file WHERE until < {_OPEN} AND until <= ({oldest})"
         if self._db.execute(f"{ended} LIMIT 1").fetchone():
             self._db.execute(f"DELETE FROM name WHERE file IN ({ended})")
-            self._db.execute(f"DELETE FROM file WHERE until <= ({oldest})")
+            self._db.execute(f"DELETE FROM file WHERE id IN ({ended})")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -344,11 +345,10 @@ class Catalogue:
         return row[0] if row else None
 
     def newest(self) -> tuple[int, str] | None:
-        """Number and id of the tree that was added last, unless files of it were missing."""
-        query = "SELECT id, oid, missing FROM tree ORDER BY id DESC LIMIT 1"
+        """Number and id of the tree that was added last."""
         with self._lock:
-            row = self._db.execute(query).fetchone()
-        return (row[0], row[1]) if row and not row[2] else None
+            row = self._db.execute("SELECT id, oid FROM tree ORDER BY id DESC LIMIT 1").fetchone()
+        return (row[0], row[1]) if row else None
 
     def lacking(self, tree: int) -> list[str]:
         """The blobs of the tree number *tree* that were missing when it was read."""
