@@ -20,10 +20,10 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Any, Final, Self, cast
 
 from orgguard_mcp.detect.decode import Decoded
-from orgguard_mcp.detect.gather import Candidate, Holds, Sighting, shared
-from orgguard_mcp.detect.spans import Form, Span
+from orgguard_mcp.detect.gather import Candidate, Holds
+from orgguard_mcp.detect.places import Kept, Places, Plain
 from orgguard_mcp.errors import OrgGuardError
-from orgguard_mcp.model import NOTHING, Artifact, Held, Location, Surface
+from orgguard_mcp.model import NOTHING, Artifact, Held, Surface
 from orgguard_mcp.portions import Portion, Reader, Shown, Stretch, Terms
 from orgguard_mcp.workers import FAILED, MAX_WORKERS, Child, processors, receive, send
 
@@ -105,7 +105,7 @@ class Crew:
             helper.send(tuple(self._holds(words)))
             return False
         task = busy.pop(helper)
-        task.shown = _unwired(shown, task.portion)
+        task.shown = _unwired(shown)
         return True
 
 
@@ -137,7 +137,7 @@ def _alive() -> Iterator[None]:
 
 # --- over the pipe --------------------------------------------------------------------------------
 
-_Wired = tuple[list[Any], list[Any]]
+_Wired = tuple[Plain, list[Any], list[Any]]
 """A `Shown` in plain types."""
 
 
@@ -146,47 +146,32 @@ def _job(portion: Portion, terms: Terms) -> tuple[object, ...]:
 
 
 def _wired(shown: Shown) -> _Wired:
+    places = shown.candidates[0].kept.places if shown.candidates else Places()
     candidates = [
         (
             one.words,
-            [(surface.value, count) for surface, count in one.places.items()],
-            [
-                (
-                    s.span.form.value, s.span.text, s.span.start, s.span.end, s.span.words,
-                    s.location.surface.value, s.location.path, s.location.line, s.location.text,
-                    s.cues,
-                )
-                for s in one.sightings
-            ],
+            one.kept.numbers.tobytes(),
+            {surface.value: count for surface, count in one.places.items()},
         )
         for one in shown.candidates
-    ]  # fmt: skip
-    return candidates, [(at, number, tuple(said)) for at, number, said in shown.stretches]
+    ]
+    stretches = [(at, number, tuple(said)) for at, number, said in shown.stretches]
+    return places.plain, candidates, stretches
 
 
-_FORMS: Final = {form.value: form for form in Form}
 _SURFACES: Final = {surface.value: surface for surface in Surface}
 
 
-def _unwired(wired: _Wired, portion: Portion) -> Shown:
-    candidates = [
-        Candidate(
-            shared(words),
-            [_sighting(*one) for one in sightings],
-            {_SURFACES[surface]: count for surface, count in places},
-        )
-        for words, places, sightings in wired[0]
-    ]
-    return Shown(candidates, [Stretch(at, number, Decoded(*said)) for at, number, said in wired[1]])
-
-
-def _sighting(
-    form: str, text: str, start: int, end: int, words: tuple[str, ...],
-    surface: str, path: str, number: int, line: str, cues: frozenset[str],
-) -> Sighting:  # fmt: skip
-    where = Location(_SURFACES[surface], path, number, start + 1, end - start, line)
-    span = Span(_FORMS[form], shared(text), start, end, shared(words))
-    return Sighting(span, where, shared(cues))
+def _unwired(wired: _Wired) -> Shown:
+    plain, candidates, stretches = wired
+    places = Places(plain)
+    return Shown(
+        [
+            Candidate(words, Kept(places, numbers), {_SURFACES[at]: n for at, n in counts.items()})
+            for words, numbers, counts in candidates
+        ],
+        [Stretch(at, number, Decoded(*said)) for at, number, said in stretches],
+    )
 
 
 # --- a helper -------------------------------------------------------------------------------------

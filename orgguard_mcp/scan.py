@@ -122,7 +122,7 @@ def judge(
     told, thinning = guard.told(), _Thinning(guard)
     candidates = _gathered(guard, _wanted(guard, artifacts, progress), thinning, sweep, decoded)
     least = 0.0 if told else PEDANTIC()
-    weighed = weigh(candidates, guard.holdings, thinning.file_class, least)
+    weighed = list(weigh(candidates, guard.holdings, thinning.file_class, least))
     judged = _judged(guard, weighed, floor, told, decoded)
     findings = _with_protected(guard, [one for one, _ in judged if one], sweep, decoded)
     return Judged(

@@ -37,7 +37,7 @@ LAYERS = [
     {"packages", "incident.matcher"},
     {"change"},
     {"detect.spans", "detect.regions", "detect.grammar", "incident.search"},
-    {"detect.locators", "detect.prose"},
+    {"detect.locators", "detect.places", "detect.prose"},
     {"detect.cues", "detect.reading"},
     {"detect.gather"},
     {"detect.features"},

@@ -150,7 +150,7 @@ NO_CUES = [
 
 def _cues(line: str) -> set[str]:
     found = _gathered(line)[_LOW]
-    return {cue for sighting in found.sightings for cue in sighting.cues}
+    return {cue for sighting in found.kept for cue in sighting.cues}
 
 
 @pytest.mark.parametrize(("line", "cue"), CUES)
@@ -165,13 +165,13 @@ def test_what_a_line_does_not_say(line: str, cue: str) -> None:
 
 def test_a_hunk_that_begins_within_a_text_is_read_as_text() -> None:
     found = _gathered(f"more difficult to both spot and fix when {COINED} is slow")
-    assert {s.location.surface for s in found[_LOW].sightings} == {Surface.CODE}
-    assert any("within" in s.cues for s in found[_LOW].sightings)
+    assert set(found[_LOW].kept.surfaces) == {Surface.CODE}
+    assert any("within" in s.cues for s in found[_LOW].kept)
 
 
 def test_a_candidate_keeps_some_places_and_counts_the_others() -> None:
     found = _gathered(*[f"# {COINED} sends row {n}" for n in range(300)])[_LOW]
-    assert len(found.sightings) == MAX_SIGHTINGS
+    assert len(found.kept.numbers) == MAX_SIGHTINGS
     assert found.places == {Surface.COMMENT: 300}
 
 
@@ -211,7 +211,7 @@ def test_a_long_line_takes_linear_time(piece: str) -> None:
 )
 def test_no_text_breaks_it(lines: list[str], surface: Surface, path: str) -> None:
     for candidate in _gathered(*lines, surface=surface, path=path).values():
-        for sighting in candidate.sightings:
+        for sighting in candidate.kept:
             where = sighting.location
             assert where.column >= 1
             assert where.column - 1 + where.length <= len(where.text)

@@ -37,7 +37,7 @@ _NEW = _base()
 
 def _weighed(*artifacts: Artifact, base: Holdings = _NEW) -> list[Weighed]:
     classes = {a.path: by_path(a.path) for a in artifacts if a.surface.in_file}
-    return weigh(gather(artifacts, base), base, classes.__getitem__)
+    return list(weigh(gather(artifacts, base), base, classes.__getitem__))
 
 
 def _line(text: str, path: str = "src/a.py", number: int = 7) -> Artifact:

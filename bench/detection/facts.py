@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import pickle
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from records import Case, Reading, Row
 
 from orgguard_mcp import fileclass
 from orgguard_mcp.detect.features import features
-from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting, gather
+from orgguard_mcp.detect.gather import Candidate, Holdings, gather
+from orgguard_mcp.detect.places import Kept, Places
 from orgguard_mcp.detect.weigh import best_text, scene_of
 from orgguard_mcp.lines import surface_of
 from orgguard_mcp.model import Artifact, Held, Surface
@@ -59,23 +60,24 @@ def read(
     """The rows of the candidates in *found*; with *only_names*, of those that show a name."""
     from evaluate import match  # the benchmark's own; `main` puts it on the path
 
-    candidates = gather(found, ask)
+    candidates, places = gather(found, ask), Places()
     scene = scene_of(candidates, ask, fileclass.by_path)
     rows = []
     for one in candidates:
         texts = {best_text(one), " ".join(one.words)}
         shows = [n for n, name in enumerate(names) if any(match(t, name) for t in texts)]
         if shows or not only_names:
-            facts = frozenset(map(sys.intern, features(one, scene)))
-            rows.append(
-                Row(facts, shows, Candidate(one.words, list(map(_small, one.sightings[:MAX_KEPT]))))
-            )
+            facts = frozenset(map(sys.intern, features(one.seen(), scene)))
+            rows.append(Row(facts, shows, Candidate(one.words, _small(one.kept, places))))
     return rows
 
 
-def _small(sighting: Sighting) -> Sighting:
-    where = dataclasses.replace(sighting.location, text="")
-    return Sighting(sighting.span._replace(text=sighting.span.text[:60]), where, frozenset())
+def _small(kept: Kept, places: Places) -> Kept:
+    """Some of *kept*, in *places*, without the text around them."""
+    small = Kept(places)
+    for one in islice(kept, MAX_KEPT):
+        small.numbers.append(places.add(one._replace(line="", cues=frozenset())))
+    return small
 
 
 def of_repository(work: tuple[Path, Path, leaks.Names]) -> list[Reading]:

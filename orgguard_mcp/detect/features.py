@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from orgguard_mcp import knowledge
 from orgguard_mcp.detect import shape
-from orgguard_mcp.detect.gather import Candidate, Sighting
+from orgguard_mcp.detect.gather import Seen
 from orgguard_mcp.detect.grammar import FUNCTION_WORDS
+from orgguard_mcp.detect.places import Sighting
 from orgguard_mcp.detect.spans import Form
 from orgguard_mcp.fileclass import PROVIDER_DIRS
 from orgguard_mcp.knowledge import Kind
@@ -57,7 +58,7 @@ _PLURAL_CAPITALS = re.compile("[A-Z]{2,}s")
 _CODE_NUMBER = re.compile(r"[A-Z]{1,6}[-_]?\d+[A-Z]?")
 
 
-def features(candidate: Candidate, scene: Scene) -> set[str]:
+def features(candidate: Seen, scene: Scene) -> set[str]:
     """The facts that hold of *candidate*."""
     found = set(_words(candidate, scene.held))
     found.update(_people(candidate))
@@ -77,7 +78,7 @@ def _banded(value: int, limits: tuple[int, ...], names: str) -> str:
 # --- the words ------------------------------------------------------------------------------
 
 
-def _words(candidate: Candidate, held: Mapping[str, Held]) -> Iterator[str]:
+def _words(candidate: Seen, held: Mapping[str, Held]) -> Iterator[str]:
     words = candidate.words
     novel = [w for w in words if w not in held]
     strange = [w for w in novel if not shape.plain(w)]
@@ -177,7 +178,7 @@ def _strangeness(word: str, held: Mapping[str, Held]) -> Iterator[str]:
 # --- people ----------------------------------------------------------------------------------
 
 
-def _people(candidate: Candidate) -> Iterator[str]:
+def _people(candidate: Seen) -> Iterator[str]:
     words = candidate.words
     if any(s.span.form is Form.MEMBER and _beside_given(s) for s in candidate.sightings):
         yield "beside a given name"
@@ -194,7 +195,7 @@ def _people(candidate: Candidate) -> Iterator[str]:
 
 def _beside_given(sighting: Sighting) -> bool:
     """Whether the word before or after is a given name and nothing else."""
-    line, span = sighting.location.text, sighting.span
+    line, span = sighting.line, sighting.span
     before = re.search(r"(\w+) $", line[max(0, span.start - 40) : span.start])
     after = re.match(r" (\w+)", line[span.end : span.end + 40])
     near = [shape.known(m[1].casefold()) for m in (before, after) if m]
@@ -204,7 +205,7 @@ def _beside_given(sighting: Sighting) -> bool:
 # --- how it is written -------------------------------------------------------------------------
 
 
-def _written(candidate: Candidate) -> Iterator[str]:
+def _written(candidate: Seen) -> Iterator[str]:
     texts = {s.span.text for s in candidate.sightings}
     exact = [t for t in texts if len(t) <= len(candidate.key) + 6]
     if any(t.isupper() for t in exact):
@@ -229,7 +230,7 @@ def _written(candidate: Candidate) -> Iterator[str]:
         yield "capitalised with digits"
 
 
-def _in_identifiers(candidate: Candidate) -> Iterator[str]:
+def _in_identifiers(candidate: Seen) -> Iterator[str]:
     words, size = candidate.words, len(candidate.words)
     for sighting in candidate.sightings:
         span = sighting.span
@@ -250,13 +251,13 @@ def _in_identifiers(candidate: Candidate) -> Iterator[str]:
 # --- where it stands ---------------------------------------------------------------------------
 
 
-def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
+def _places(candidate: Seen, scene: Scene) -> Iterator[str]:
     sightings = candidate.sightings
-    spots = {(s.location.path, s.location.line, s.location.column) for s in sightings}
-    files = {s.location.path for s in sightings if s.location.surface.in_file}
+    spots = {(s.path, s.number, s.span.start) for s in sightings}
+    files = {s.path for s in sightings if s.surface.in_file}
     forms = {s.span.form for s in sightings}
     yield "places " + _banded(len(spots), (1, 2, 5), "1 2 3-5 6+")
-    yield f"surfaces {min(len({s.location.surface for s in sightings}), 4)}"
+    yield f"surfaces {min(len({s.surface for s in sightings}), 4)}"
     yield f"files {min(len(files), 3)}"
     yield f"forms {min(len(forms), 4)}"
     for path in files:
@@ -264,7 +265,7 @@ def _places(candidate: Candidate, scene: Scene) -> Iterator[str]:
     if Form.SCRIPT in forms:
         yield from _script(candidate, scene)
     for sighting in sightings:
-        if sighting.location.surface is Surface.PATH:
+        if sighting.surface is Surface.PATH:
             yield from _path(candidate, sighting)
 
 
@@ -277,7 +278,7 @@ def _file(path: str, file_class: str) -> tuple[str, ...]:
     return (f"in {kind} file", *named)
 
 
-def _script(candidate: Candidate, scene: Scene) -> Iterator[str]:
+def _script(candidate: Seen, scene: Scene) -> Iterator[str]:
     texts = [s.span.text for s in candidate.sightings if s.span.form is Form.SCRIPT]
     size = max(map(len, texts))
     yield "script length " + _banded(size, (3, 6, 9), "2-3 4-6 7-9 10+")
@@ -292,16 +293,16 @@ def _script(candidate: Candidate, scene: Scene) -> Iterator[str]:
         yield "closes as organisations do in script"
 
 
-def _amid(candidate: Candidate) -> bool:
+def _amid(candidate: Seen) -> bool:
     return all(
         "amid script" in s.cues or "beside a full-width sign" in s.cues for s in candidate.sightings
     )
 
 
-def _path(candidate: Candidate, sighting: Sighting) -> Iterator[str]:
-    path = sighting.location.path
+def _path(candidate: Seen, sighting: Sighting) -> Iterator[str]:
+    path = sighting.path
     *folders, name = path.split("/")
-    if sighting.location.column > len(path) - len(name):
+    if sighting.span.start >= len(path) - len(name):
         yield "names the file"
         if candidate.key == re.sub(r"[\W_]", "", name.partition(".")[0]).lower():
             yield "is the file's name"

@@ -8,18 +8,20 @@ a time, and a candidate keeps so many of its places and counts the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar, cast
+from sys import intern
+from typing import Final, NamedTuple
 
 from orgguard_mcp.detect import grammar, shape, spans
 from orgguard_mcp.detect.cues import cues
+from orgguard_mcp.detect.places import Kept, Places, Sighting
 from orgguard_mcp.detect.reading import Found, Reading
 from orgguard_mcp.detect.spans import Form, Part, Span
 from orgguard_mcp.fileclass import PROVIDER_DIRS
-from orgguard_mcp.model import Artifact, Held, Location, Surface
+from orgguard_mcp.model import Artifact, Held, Surface
 
 Holdings = Callable[[Iterable[str]], Mapping[str, Held]]
 """The base's answer for many keys at once; a key that it lacks may be missing."""
@@ -29,27 +31,31 @@ Holds = Callable[[Iterable[str]], Collection[str]]
 
 
 _Words = tuple[str, ...]
-_Value = TypeVar("_Value", bound=Hashable)
-
-
-class Sighting(NamedTuple):
-    """A span in its place."""
-
-    span: Span
-    location: Location
-    cues: frozenset[str]
-
 
 MAX_SIGHTINGS: Final = 30
 """Places that a candidate keeps of one surface."""
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A name that the change may bring in: its words, some of its places, and how many it has."""
+class Seen(NamedTuple):
+    """A candidate to look at: its words and sightings."""
 
     words: _Words
-    sightings: list[Sighting] = field(default_factory=list)
+    sightings: Sequence[Sighting]
+
+    @property
+    def key(self) -> str:
+        """The words joined: what the base is asked for."""
+        return "".join(self.words)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A name that the change may bring in: its words, some of its places (`kept`), and how many it
+    has.
+    """
+
+    words: _Words
+    kept: Kept
     places: dict[Surface, int] = field(default_factory=dict)
     score: float = 0.0
 
@@ -57,6 +63,10 @@ class Candidate:
     def key(self) -> str:
         """The words joined: what the base is asked for."""
         return "".join(self.words)
+
+    def seen(self) -> Seen:
+        """The candidate to look at."""
+        return Seen(self.words, list(self.kept))
 
     def has_room(self, surface: Surface, before: int = 0) -> bool:
         """Count a place on *surface*, and say whether it is to be kept, where *before* are known of
@@ -70,24 +80,35 @@ class Candidate:
         not told with.
         """
         before = known.places if known else {}
-        kept = Counter(sighting.location.surface for sighting in self.sightings)
+        kept = Counter(self.kept.surfaces)
         return any(
             kept[surface] < min(count, MAX_SIGHTINGS - before.get(surface, 0))
             for surface, count in self.places.items()
         )
 
-    def absorb(self, later: Candidate) -> None:
-        """Add what a *later* portion says of the same name."""
+    def absorb(self, later: Candidate, carried: Callable[[int], int]) -> None:
+        """Add what a *later* portion says of the same name; its places are *carried* over."""
         if len(later.words) > len(self.words):
             self.words = later.words
         places = dict(self.places)
-        for sighting in later.sightings:
-            surface = sighting.location.surface
+        for surface, number in zip(later.kept.surfaces, later.kept.numbers, strict=True):
             count = places[surface] = places.get(surface, 0) + 1
             if count <= MAX_SIGHTINGS:
-                self.sightings.append(sighting)
-        for surface, count in later.places.items():
-            self.places[surface] = self.places.get(surface, 0) + count
+                self.kept.numbers.append(carried(number))
+        self.places = _sum(self.places, later.places)
+
+
+def _sum(known: Mapping[Surface, int], more: Mapping[Surface, int]) -> dict[Surface, int]:
+    """The places of both, counted as far as any are kept; equal ones are one dictionary."""
+    counts = dict(known)
+    for surface, count in more.items():
+        counts[surface] = min(counts.get(surface, 0) + count, MAX_SIGHTINGS)
+    return _counts(tuple(counts.items()))
+
+
+@lru_cache(maxsize=1 << 12)
+def _counts(counts: tuple[tuple[Surface, int], ...]) -> dict[Surface, int]:
+    return dict(counts)
 
 
 _WHOLE = frozenset(
@@ -143,7 +164,7 @@ class Gatherer:
 
     def gather(self, artifacts: Iterable[Artifact]) -> list[Candidate]:
         """The candidates of *artifacts*, with all their places but those that are not kept."""
-        found: dict[str, Candidate] = {}
+        found, places = dict[str, Candidate](), Places()
         stream = self._reading.spans(artifacts)
         while chunk := list(islice(stream, _CHUNK)):
             young = self._ask({word for one in chunk for word in one.span.words})
@@ -151,7 +172,7 @@ class Gatherer:
                 if young and _named_by_the_trade(one):
                     continue
                 if cores := self._cores_of(one.span):
-                    _note(one, cores, found, self._told)
+                    _note(one, cores, found, self._told, places)
             for table in (self._held, self._cores):
                 if len(table) > _MANY:
                     table.clear()
@@ -181,10 +202,13 @@ class Gatherer:
             full = {key: t for key, t in self._told.items() if max(t.values()) >= MAX_SIGHTINGS}
             self._told = full if len(full) < MAX_CANDIDATES // 2 else {}
         for key, candidate in found.items():
-            for surface, count in candidate.places.items():
-                if surface is not Surface.COMMIT_MESSAGE:  # an author's line has no room to take
-                    told = self._told.setdefault(key, {})
-                    told[surface] = told.get(surface, 0) + count
+            told: dict[Surface, int] = {
+                surface: count
+                for surface, count in candidate.places.items()
+                if surface is not Surface.COMMIT_MESSAGE  # an author's line has no room to take
+            }
+            if told:
+                self._told[key] = _sum(self._told.get(key, _NONE), told)
 
 
 class Gathered:
@@ -195,6 +219,7 @@ class Gathered:
     def __init__(self, thin: Thin) -> None:
         self.thinned = 0
         self._thin = thin
+        self._places = Places()
         self._found: dict[str, Candidate] = {}
         self._room = MAX_CANDIDATES
 
@@ -211,16 +236,22 @@ class Gathered:
 
     def add(self, candidates: Iterable[Candidate]) -> None:
         """Join the *candidates* of the next portion."""
+        self._join(candidates)
+        if len(self._found) > self._room:
+            left = list(self._thin(self.candidates))
+            self._places, self._found = Places(), {}
+            self._join(left)
+            self._room = max(MAX_CANDIDATES, 2 * len(self._found))
+            self.thinned += 1
+
+    def _join(self, candidates: Iterable[Candidate]) -> None:
+        carrier = cache(self._places.carrier)  # all of a portion have their places together
         for one in candidates:
             known = self._found.get(one.key)
             if known is None:
-                self._found[one.key] = one
-            else:
-                known.absorb(one)
-        if len(self._found) > self._room:
-            self._found = {one.key: one for one in self._thin(self.candidates)}
-            self._room = max(MAX_CANDIDATES, 2 * len(self._found))
-            self.thinned += 1
+                words = tuple(map(intern, one.words))
+                known = self._found[one.key] = Candidate(words, Kept(self._places))
+            known.absorb(one, carrier(one.kept.places))
 
 
 def _tells(core: tuple[str, ...]) -> bool:
@@ -245,44 +276,30 @@ def _note(
     cores: Iterable[_Words],
     found: dict[str, Candidate],
     told: Mapping[str, Mapping[Surface, int]],
+    places: Places,
 ) -> None:
     """Add what *one* shows to the candidates; how many places were *told* of before is known."""
-    sighting = None
+    row = None
     for core in cores:
         key = "".join(core)
         candidate = found.get(key)
         if candidate is None:
-            candidate = Candidate(core)
+            candidate = Candidate(core, Kept(places))
         elif len(core) > len(candidate.words):
             candidate.words = core
         if candidate.has_room(one.surface, told.get(key, _NONE).get(one.surface, 0)):
-            sighting = sighting or _sighting(one)
-            if "author trailer" in sighting.cues:
-                return
-            candidate.sightings.append(sighting)
+            if row is None:
+                shown = _cues(one.span, one.line, one.surface, one.region)
+                if "author trailer" in shown:
+                    return
+                row = places.add(Sighting(*one[:5], shown))
+            candidate.kept.numbers.append(row)
         found[key] = candidate
-
-
-def _sighting(one: Found) -> Sighting:
-    span = one.span
-    extent = span.end - span.start
-    where = Location(one.surface, one.path, one.number, span.start + 1, extent, one.line)
-    return Sighting(span, where, _cues(span, one.line, one.surface, one.region))
 
 
 @lru_cache(maxsize=1 << 12)
 def _cues(span: Span, line: str, surface: Surface, region: str) -> frozenset[str]:
-    return shared(frozenset(cues(span, line, surface, region)))
-
-
-def shared(one: _Value) -> _Value:
-    """The first of all that are equal to *one*, of what many places have: there are few such."""
-    return cast("_Value", _first(one))
-
-
-@lru_cache(maxsize=1 << 15)
-def _first(one: Hashable) -> Hashable:
-    return one
+    return frozenset(cues(span, line, surface, region))
 
 
 # --- cores ---------------------------------------------------------------------------------

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from orgguard_mcp.detect import shape, spans, weights
 from orgguard_mcp.detect.features import Scene, features
-from orgguard_mcp.detect.gather import Candidate, Holdings, Sighting
+from orgguard_mcp.detect.gather import Candidate, Holdings, Seen
+from orgguard_mcp.detect.places import Sighting, Spot
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
 from orgguard_mcp.detect.weights import Weights
-from orgguard_mcp.model import FileClass, Held, Surface
+from orgguard_mcp.model import FileClass, Held
 
 INTERFACE_WORDS: Final = (
     # What user interfaces and their comments say most, in Chinese, Japanese and Korean.
@@ -30,7 +30,6 @@ _ENOUGH_WORDS: Final = 3
 
 _NEARLY: Final = 0.5
 _MAX_PARTS: Final = 12
-_Place = tuple[Surface, str, int, str]
 _Words = tuple[str, ...]
 
 
@@ -41,7 +40,6 @@ class Weighed:
     its places.
     """
 
-    candidate: Candidate
     text: str
     score: float
     why: str
@@ -63,25 +61,26 @@ def weigh(
     holdings: Holdings,
     file_class: Callable[[str], FileClass],
     least: float = 0.0,
-) -> list[Weighed]:
+) -> Iterator[Weighed]:
     """The names among *candidates* whose score is *least* or more, the surest first.
 
     Candidates that are parts of each other, or stand in the same places, are one name.
     """
     if not candidates:  # most writes have none
-        return []
+        return
     shipped = weights.shipped()
     scene = scene_of(candidates, holdings, file_class)
     for candidate in candidates:
-        candidate.score = _score(candidate, scene, shipped)
+        candidate.score = _score(candidate.seen(), scene, shipped)
 
     def why(best: Candidate) -> str:
         """What nobody is told need not be found out."""
         told = best.score >= shipped.pedantic
-        return reason(features(best, scene), shipped.of) if told else ""
+        return reason(features(best.seen(), scene), shipped.of) if told else ""
 
-    groups = merged(candidates)
-    return [_weighed(group, why(group[0])) for group in groups if group[0].score >= least]
+    for group in merged(candidates):
+        if group[0].score >= least:
+            yield _weighed(group, why(group[0]))
 
 
 def likely(
@@ -89,10 +88,10 @@ def likely(
 ) -> list[Candidate]:
     """Those of *candidates* that would be reported to somebody, by what was seen so far."""
     scene, shipped = scene_of(candidates, holdings, file_class), weights.shipped()
-    return [one for one in candidates if _score(one, scene, shipped) >= shipped.pedantic]
+    return [one for one in candidates if _score(one.seen(), scene, shipped) >= shipped.pedantic]
 
 
-def _score(candidate: Candidate, scene: Scene, shipped: Weights) -> float:
+def _score(candidate: Seen, scene: Scene, shipped: Weights) -> float:
     """The best score of *candidate* as a whole and in each file alone: ordinary changes repeat
     their own words, but a coined name does not get away by being repeated.
     """
@@ -101,10 +100,10 @@ def _score(candidate: Candidate, scene: Scene, shipped: Weights) -> float:
         return whole
     by_file: dict[str, list[Sighting]] = {}
     for sighting in candidate.sightings:
-        by_file.setdefault(sighting.location.path, []).append(sighting)
+        by_file.setdefault(sighting.path, []).append(sighting)
     if whole >= shipped.regular or len(by_file) < 2:
         return whole
-    parts = (dataclasses.replace(candidate, sightings=part) for part in by_file.values())
+    parts = (candidate._replace(sightings=part) for part in by_file.values())
     return max(whole, *(shipped.score(features(part, scene)) for part in parts))
 
 
@@ -113,7 +112,7 @@ def scene_of(
 ) -> Scene:
     """What is known of the change as a whole; the base is asked once for all that is needed."""
     keys = {key for c in candidates for key in (*c.words, c.key)}
-    crowd = sum(any(s.span.form is Form.SCRIPT for s in c.sightings) for c in candidates)
+    crowd = sum(Form.SCRIPT in candidate.kept.forms for candidate in candidates)
     held: dict[str, Held] = dict(holdings({*keys, *(INTERFACE_WORDS if crowd else ())}))
     odd = {
         word for c in candidates for word in c.words if word not in held and not shape.plain(word)
@@ -137,11 +136,14 @@ class _Groups:
         self.groups: list[list[Candidate]] = []
         self._by_words: dict[_Words, int] = {}
         self._by_part: dict[_Words, int] = {}
-        self._spots: dict[_Place, list[tuple[int, int, int]]] = {}
+        self._spots: dict[int, tuple[int, ...]] = {}
+        """From where to where which group stands in a line, one after the other."""
 
     def add(self, candidate: Candidate) -> None:
         """Put *candidate* into its name's group, or open one."""
-        home = self._home(candidate)
+        home = self._home(candidate.words)
+        spots = [] if home is not None else list(candidate.kept.spots)
+        home = self._covering(spots) if home is None else home
         if home is not None:
             self.groups[home].append(candidate)
             return
@@ -150,20 +152,22 @@ class _Groups:
         self._by_words.setdefault(candidate.words, number)
         for part in _parts(candidate.words):
             self._by_part.setdefault(part, number)
-        for place, start, end in map(_spot, candidate.sightings):
-            self._spots.setdefault(place, []).append((start, end, number))
+        for place, start, end in spots:
+            self._spots[place] = (*self._spots.get(place, ()), start, end, number)
 
-    def _home(self, candidate: Candidate) -> int | None:
-        """The group that *candidate* is part of, is a longer form of, or stands in the place of."""
-        homes = [self._by_words[part] for part in _parts(candidate.words) if part in self._by_words]
-        if candidate.words in self._by_part:
-            homes.append(self._by_part[candidate.words])
-        return min(homes) if homes else self._covering(candidate)
+    def _home(self, words: _Words) -> int | None:
+        """The group that *words* are part of, or a longer form of."""
+        homes = [self._by_words[part] for part in _parts(words) if part in self._by_words]
+        if words in self._by_part:
+            homes.append(self._by_part[words])
+        return min(homes, default=None)
 
-    def _covering(self, candidate: Candidate) -> int | None:
+    def _covering(self, spots: Iterable[Spot]) -> int | None:
+        """The group that stands in the place of what stands at *spots*."""
         home = None
-        for place, start, end in map(_spot, candidate.sightings):
-            taken = self._spots.get(place, ())
+        for place, start, end in spots:
+            known = self._spots.get(place, ())
+            taken = zip(known[::3], known[1::3], known[2::3], strict=True)
             home = next((n for low, high, n in taken if start < high and low < end), None)
             if home is None:
                 return None
@@ -188,18 +192,12 @@ def _parts(words: _Words) -> list[_Words]:
     return [words[at:end] for at in range(size) for end in range(at + 1, size + 1)]
 
 
-def _spot(sighting: Sighting) -> tuple[_Place, int, int]:
-    where = sighting.location
-    place = (where.surface, where.path, where.line, where.text)
-    return place, sighting.span.start, sighting.span.end
-
-
 def face(group: Sequence[Candidate]) -> Candidate:
     """Of the candidates of one name the one that shows it whole: the best, unless it never stands
     without a longer one that is nearly as good.
     """
     best = group[0]
-    spots = [_spot(s) for s in best.sightings]
+    spots = list(best.kept.spots)
     whole = best
     for other in group[1:]:
         longer = len(other.key) > len(whole.key) and best.key in other.key
@@ -208,8 +206,8 @@ def face(group: Sequence[Candidate]) -> Candidate:
     return whole
 
 
-def _covers(candidate: Candidate, spots: Sequence[tuple[_Place, int, int]]) -> bool:
-    own = [_spot(s) for s in candidate.sightings]
+def _covers(candidate: Candidate, spots: Sequence[Spot]) -> bool:
+    own = list(candidate.kept.spots)
     return all(
         any(place == where and low <= start and end <= high for where, low, high in own)
         for place, start, end in spots
@@ -219,16 +217,17 @@ def _covers(candidate: Candidate, spots: Sequence[tuple[_Place, int, int]]) -> b
 def _weighed(group: Sequence[Candidate], why: str) -> Weighed:
     shown = face(group)
     sightings: list[Sighting] = []
-    seen: dict[_Place, list[tuple[int, int]]] = {}
+    seen: dict[int, list[tuple[int, int]]] = {}
     for candidate in (shown, *(other for other in group if other is not shown)):
-        for sighting in candidate.sightings:
+        kept = candidate.kept
+        for sighting, (line, _, _) in zip(kept, kept.spots, strict=True):
             narrow = _narrowed(sighting, candidate.words)
-            place, start, end = _spot(narrow)
-            taken = seen.setdefault(place, [])
+            start, end = narrow.span.start, narrow.span.end
+            taken = seen.setdefault(line, [])
             if not any(start < high and low < end for low, high in taken):
                 taken.append((start, end))
                 sightings.append(narrow)
-    return Weighed(shown, best_text(shown), group[0].score, why, tuple(sightings))
+    return Weighed(best_text(shown), group[0].score, why, tuple(sightings))
 
 
 def _narrowed(sighting: Sighting, words: tuple[str, ...]) -> Sighting:
@@ -241,19 +240,16 @@ def _narrowed(sighting: Sighting, words: tuple[str, ...]) -> Sighting:
     for at in range(len(parts) - size + 1):
         if tuple(part.word for part in parts[at : at + size]) == words:
             low, high = parts[at].start, parts[at + size - 1].end
-            where = dataclasses.replace(
-                sighting.location, column=sighting.location.column + low, length=high - low
-            )
             cut = span._replace(
                 text=span.text[low:high], start=span.start + low, end=span.start + high, words=words
             )
-            return Sighting(cut, where, sighting.cues)
+            return sighting._replace(span=cut)
     return sighting
 
 
 def best_text(candidate: Candidate) -> str:
     """The name as best written: as people write it sooner than as an identifier has it."""
-    narrow = (_narrowed(s, candidate.words).span for s in candidate.sightings)
+    narrow = (_narrowed(sighting, candidate.words).span for sighting in candidate.kept)
     texts = Counter(span.text for span in narrow if span.words == candidate.words)
 
     def rank(text: str) -> tuple[bool, bool, int, str]:
