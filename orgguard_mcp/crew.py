@@ -46,7 +46,6 @@ class Crew:
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
-        self._own = Reader(holds)
         self._helpers: list[_Helper] = []
 
     def __enter__(self) -> Self:
@@ -64,9 +63,10 @@ class Crew:
         """Each of *portions* with what it shows, in their order; *terms* are asked for anew for
         each. Raises `OrgGuardError` when a helper ended early.
         """
-        left = iter(portions)
+        left, own = iter(portions), Reader(self._holds)
         for portion in islice(left, ALONE if processors() > 1 else None):
-            yield portion, self._own.read(portion, terms())
+            yield portion, own.read(portion, terms())
+        del own  # and what it remembers
         for first in left:
             yield from self._together(first, left, terms)
 

@@ -95,7 +95,7 @@ def frequency(word: str) -> int:
 @cache
 def spoken(least: int) -> frozenset[str]:
     """Each WORD in ASCII of at least this `frequency`; slow, as some thousand look-ups are."""
-    words = re.findall(_WORD_LINE, _shipped().data)
+    words = map(re.Match.groups, re.finditer(_WORD_LINE, _shipped().data))
     return frozenset(
         word.decode() for word, level in words if (level[0] - _ZERO) * 10 // 4 >= least
     )

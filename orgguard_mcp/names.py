@@ -198,7 +198,7 @@ def _latin_twin(char: str) -> str:
     if char.isascii():
         return char
     for form in (char, char.upper()):
-        twins = list(filter(None, (_ascii(twin["c"]) for twin in _confusables().get(form, ()))))
+        twins = list(filter(None, map(_ascii, _confusables().get(form, ()))))
         # "І" passes for "l" and for "I": the one of its own case is meant.
         twins.sort(key=lambda twin: twin.isupper() != form.isupper())
         if twins and form.isupper() and twins[0] == "l":
@@ -216,14 +216,14 @@ def _ascii(text: str) -> str:
 
 
 @cache
-def _confusables() -> dict[str, list[dict[str, str]]]:
+def _confusables() -> dict[str, list[str]]:
     import json
 
     import confusable_homoglyphs  # its module that reads the table imports an HTTP client, too
 
     table = Path(confusable_homoglyphs.__file__).with_name("confusables.json")
     data: dict[str, list[dict[str, str]]] = json.loads(table.read_bytes())
-    return data
+    return {char: [twin["c"] for twin in twins] for char, twins in data.items()}
 
 
 # --- locate --------------------------------------------------------------------------------

@@ -122,13 +122,15 @@ def judge(
     told, thinning = guard.told(), _Thinning(guard)
     candidates = _gathered(guard, _wanted(guard, artifacts, progress), thinning, sweep, decoded)
     least = 0.0 if told else PEDANTIC()
-    weighed = list(weigh(candidates, guard.holdings, thinning.file_class, least))
-    judged = _judged(guard, weighed, floor, told, decoded)
+    suppressed, judged, narrow = 0, list[tuple[Finding | None, Verdict]](), guard.grants.narrow
+    for one in weigh(candidates, guard.holdings, thinning.file_class, least):
+        suppressed += PEDANTIC() <= one.score < floor
+        judged += _judged(guard, one, floor, told, narrow, decoded)
     findings = _with_protected(guard, [one for one, _ in judged if one], sweep, decoded)
     return Judged(
         findings=tuple(fingerprinted(findings)),
         verdicts=tuple(verdict for _, verdict in judged),
-        suppressed=sum(PEDANTIC() <= one.score < floor for one in weighed),
+        suppressed=suppressed,
         note=thinning.note,
     )
 
@@ -282,30 +284,29 @@ class _Thinning:
 
 def _judged(
     guard: Guard,
-    weighed: Iterable[Weighed],
+    one: Weighed,
     floor: float,
     told: AbstractSet[NameKey],
+    narrow: bool,
     decoded: _Decoded,
-) -> list[tuple[Finding | None, Verdict]]:
-    """Each weighed name that is reported or that a human was *told* of, as a finding or allowed."""
-    narrow = guard.grants.narrow
-    judged: list[tuple[Finding | None, Verdict]] = []
-    for one in weighed:
-        spoken_on = bool(told) and names.canonicalise(one.text) in told
-        if one.score < floor and not spoken_on:
-            continue
-        try:
-            verdict = guard.check(one.text)
-        except InvalidNameError:
-            continue
-        locations = _written_places(one, decoded)
-        if spoken_on or narrow:
-            verdict, locations = _narrowed(guard, verdict, locations)
-        if verdict.effect is Effect.ALLOW:
-            judged.append((None, verdict))
-        elif one.score >= floor or verdict.basis not in {Basis.UNKNOWN, Basis.COMMON_WORD}:
-            judged.append((_finding(one, verdict, locations), verdict))
-    return judged
+) -> Iterator[tuple[Finding | None, Verdict]]:
+    """A weighed name that is reported or that a human was *told* of, as a finding or allowed; by
+    *narrow*, a grant may hold in some places only.
+    """
+    spoken_on = bool(told) and names.canonicalise(one.text) in told
+    if one.score < floor and not spoken_on:
+        return
+    try:
+        verdict = guard.check(one.text)
+    except InvalidNameError:
+        return
+    locations = _written_places(one, decoded)
+    if spoken_on or narrow:
+        verdict, locations = _narrowed(guard, verdict, locations)
+    if verdict.effect is Effect.ALLOW:
+        yield None, verdict
+    elif one.score >= floor or verdict.basis not in {Basis.UNKNOWN, Basis.COMMON_WORD}:
+        yield _finding(one, verdict, locations), verdict
 
 
 def _written_places(one: Weighed, decoded: _Decoded) -> tuple[Location, ...]:

@@ -34,7 +34,7 @@ _ALL = (1 << WORD_BITS) - 1
 _POWERS = tuple(pow(FACTOR, at, 1 << WORD_BITS) for at in range(256))
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def key_hash(key: str, use: int = Use.WORD) -> int:
     """The hash of *key* in *use*, 44 bits.
 

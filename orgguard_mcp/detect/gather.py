@@ -50,14 +50,15 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Candidate:
-    """A name that the change may bring in: its words, some of its places (`kept`), and how many it
-    has.
+    """A name that the change may bring in: its words, some of its places (`kept`), how many it has;
+    once it was weighed, its score and what speaks for that.
     """
 
     words: _Words
     kept: Kept
     places: dict[Surface, int] = field(default_factory=dict)
     score: float = 0.0
+    why: str = ""
 
     @property
     def key(self) -> str:
@@ -106,7 +107,7 @@ def _sum(known: Mapping[Surface, int], more: Mapping[Surface, int]) -> dict[Surf
     return _counts(tuple(counts.items()))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 10)
 def _counts(counts: tuple[tuple[Surface, int], ...]) -> dict[Surface, int]:
     return dict(counts)
 

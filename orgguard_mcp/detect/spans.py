@@ -72,13 +72,13 @@ def span(form: Form, line: str, start: int, end: int) -> Span:
     return Span(form, text, start, end, words_of(text))
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 14)
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a short text in lower case, each run cut at its inner boundaries."""
     return tuple(part.word for part in parts_of(text))
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 12)
 def parts_of(text: str) -> tuple[Part, ...]:
     """The words of a short text, in order; all of them have its extent where folding moves its
     letters.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 from orgguard_mcp.detect import shape, spans, weights
@@ -13,7 +14,6 @@ from orgguard_mcp.detect.gather import Candidate, Holdings, Seen
 from orgguard_mcp.detect.places import Sighting, Spot
 from orgguard_mcp.detect.reasons import reason
 from orgguard_mcp.detect.spans import Form
-from orgguard_mcp.detect.weights import Weights
 from orgguard_mcp.model import FileClass, Held
 
 INTERFACE_WORDS: Final = (
@@ -28,6 +28,7 @@ INTERFACE_WORDS: Final = (
 _ENOUGH_WORDS: Final = 3
 """So many of them show that the base writes that script itself."""
 
+_AT_ONCE: Final = 8_000  # words about which the base is asked at once
 _NEARLY: Final = 0.5
 _MAX_PARTS: Final = 12
 _Words = tuple[str, ...]
@@ -69,33 +70,41 @@ def weigh(
     if not candidates:  # most writes have none
         return
     shipped = weights.shipped()
-    scene = scene_of(candidates, holdings, file_class)
-    for candidate in candidates:
-        candidate.score = _score(candidate.seen(), scene, shipped)
-
-    def why(best: Candidate) -> str:
-        """What nobody is told need not be found out."""
-        told = best.score >= shipped.pedantic
-        return reason(features(best.seen(), scene), shipped.of) if told else ""
-
+    for candidate, score, facts in _scored(candidates, holdings, file_class):
+        candidate.score = score
+        if score >= shipped.pedantic:  # what nobody is told need not be found out
+            candidate.why = reason(facts, shipped.of)
     for group in merged(candidates):
         if group[0].score >= least:
-            yield _weighed(group, why(group[0]))
+            yield _weighed(group)
 
 
 def likely(
     candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
 ) -> list[Candidate]:
     """Those of *candidates* that would be reported to somebody, by what was seen so far."""
-    scene, shipped = scene_of(candidates, holdings, file_class), weights.shipped()
-    return [one for one in candidates if _score(one.seen(), scene, shipped) >= shipped.pedantic]
+    least = weights.shipped().pedantic
+    scored = _scored(candidates, holdings, file_class)
+    return [candidate for candidate, score, _ in scored if score >= least]
 
 
-def _score(candidate: Seen, scene: Scene, shipped: Weights) -> float:
-    """The best score of *candidate* as a whole and in each file alone: ordinary changes repeat
-    their own words, but a coined name does not get away by being repeated.
+def _scored(
+    candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
+) -> Iterator[tuple[Candidate, float, set[str]]]:
+    """Each of *candidates* with its score, and the facts that hold of it."""
+    scene = scene_of(candidates, holdings, file_class)
+    for candidate in candidates:
+        seen = candidate.seen()
+        facts = features(seen, scene)
+        yield candidate, _score(seen, facts, scene), facts
+
+
+def _score(candidate: Seen, facts: set[str], scene: Scene) -> float:
+    """The best score of *candidate* as a whole, of which *facts* hold, and in each file alone:
+    ordinary changes repeat their own words, but a coined name does not get away by being repeated.
     """
-    whole = shipped.score(features(candidate, scene))
+    shipped = weights.shipped()
+    whole = shipped.score(facts)
     if all(map(shape.plain, candidate.words)):
         return whole
     by_file: dict[str, list[Sighting]] = {}
@@ -110,20 +119,29 @@ def _score(candidate: Seen, scene: Scene, shipped: Weights) -> float:
 def scene_of(
     candidates: Sequence[Candidate], holdings: Holdings, file_class: Callable[[str], FileClass]
 ) -> Scene:
-    """What is known of the change as a whole; the base is asked once for all that is needed."""
-    keys = {key for c in candidates for key in (*c.words, c.key)}
+    """What is known of the change as a whole, and what the base holds of all that is needed."""
+    held = _answers({key for c in candidates for key in (*c.words, c.key)}, holdings)
     crowd = sum(Form.SCRIPT in candidate.kept.forms for candidate in candidates)
-    held: dict[str, Held] = dict(holdings({*keys, *(INTERFACE_WORDS if crowd else ())}))
+    held.update(holdings(INTERFACE_WORDS) if crowd else {})
     odd = {
         word for c in candidates for word in c.words if word not in held and not shape.plain(word)
     }
-    held.update(holdings({half for word in odd for cut in shape.halves(word) for half in cut}))
+    held.update(_answers({half for word in odd for half in chain(*shape.halves(word))}, holdings))
     return Scene(
         held,
         file_class,
         script_crowd=crowd,
         writes_script=sum(word in held for word in INTERFACE_WORDS) >= _ENOUGH_WORDS,
     )
+
+
+def _answers(keys: Iterable[str], holdings: Holdings) -> dict[str, Held]:
+    """What the base holds of *keys*, which it is asked in portions: it remembers what it said."""
+    held: dict[str, Held] = {}
+    ordered = iter(sorted(keys))
+    while some := list(islice(ordered, _AT_ONCE)):
+        held.update(holdings(some))
+    return held
 
 
 # --- one name, one group ------------------------------------------------------------------------
@@ -214,7 +232,7 @@ def _covers(candidate: Candidate, spots: Sequence[Spot]) -> bool:
     )
 
 
-def _weighed(group: Sequence[Candidate], why: str) -> Weighed:
+def _weighed(group: Sequence[Candidate]) -> Weighed:
     shown = face(group)
     sightings: list[Sighting] = []
     seen: dict[int, list[tuple[int, int]]] = {}
@@ -227,7 +245,8 @@ def _weighed(group: Sequence[Candidate], why: str) -> Weighed:
             if not any(start < high and low < end for low, high in taken):
                 taken.append((start, end))
                 sightings.append(narrow)
-    return Weighed(best_text(shown), group[0].score, why, tuple(sightings))
+    best = group[0]
+    return Weighed(best_text(shown), best.score, best.why, tuple(sightings))
 
 
 def _narrowed(sighting: Sighting, words: tuple[str, ...]) -> Sighting:
