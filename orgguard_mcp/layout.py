@@ -31,7 +31,8 @@ def common_dir(directory: Path) -> Path | None:
                 return None
             git = folder / ".git"
             if os.path.lexists(git):
-                return _common(_followed(git))
+                own = _followed(git)
+                return _common(own) if _is_ours(folder, git, own) else None
     return None
 
 
@@ -48,6 +49,11 @@ def symbolic(common: Path, ref: str) -> str | None:
     except OSError:
         return None
     return found[1].decode() if found else None
+
+
+def _is_ours(*places: Path) -> bool:
+    """Whether all *places* are this user's: git has its own thoughts on those of others."""
+    return {place.lstat().st_uid for place in places} == {os.geteuid()}
 
 
 def _followed(git: Path) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from orgguard_mcp import layout
+from orgguard_mcp.errors import RepositoryError
+from orgguard_mcp.guard import Guard
 from tests.simulator import Repo
 
 MakeRepo = Callable[..., Repo]
@@ -96,6 +98,19 @@ def test_what_is_unusual_is_left_to_git(
     (place / "src").mkdir(exist_ok=True)
     change(place)
     assert _told(place / "src") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("place", [".", ".git", "store"])
+def test_what_is_another_users_is_left_to_git(project: Repo, tmp_path: Path, place: str) -> None:
+    apart = project.clone(tmp_path / "apart", f"--separate-git-dir={tmp_path / 'apart/store'}")
+    assert _told(apart.path)
+    os.chown(apart.path / place, 1234, 1234)
+    assert _told(apart.path) is None
+    with pytest.raises(RepositoryError) as caught:
+        Guard(apart.path)
+    assert "another user" in caught.value.message
+    assert not (apart.path / "store/orgguard").exists()
 
 
 def test_outside_and_nowhere_nothing_is_told(tmp_path: Path) -> None:
