@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from orgguard_mcp.git import Git
 
-_FEW = 500
+_FEW = 1000
 """So many paths are walked to. The list of 78,000 files takes git as long as that."""
 
 
@@ -29,7 +29,9 @@ class Snapshot:
         """Get ready to read many files: see above."""
         if not self._rows:
             listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", self._commit)
-            self._rows = listed.split(b"\0")[:-1]  # git sorts them by their paths
+            rows = (row.partition(b"\t") for row in listed.split(b"\0")[:-1])
+            # Git sorts by path, and what comes after that must not change the order.
+            self._rows = [path + b"\0" + meta.rpartition(b" ")[2] for meta, _, path in rows]
 
     def read(self, paths: Sequence[str]) -> list[bytes | None]:
         """The content of each of *paths*: None when there is no such file, empty when it is larger
@@ -50,10 +52,6 @@ class Snapshot:
         raw = os.fsencode(path)
         if not self._rows:
             return b"%s:%s" % (self._commit.encode(), raw)
-        at = bisect_left(self._rows, raw, key=_path_of)
-        row = self._rows[at] if at < len(self._rows) else b""
-        return row.split(b"\t")[0].split()[-1] if _path_of(row) == raw else b""
-
-
-def _path_of(row: bytes) -> bytes:
-    return row.partition(b"\t")[2]
+        at = bisect_left(self._rows, raw + b"\0")
+        found, _, oid = (self._rows[at] if at < len(self._rows) else b"").partition(b"\0")
+        return oid if found == raw else b""
