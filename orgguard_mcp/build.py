@@ -35,7 +35,7 @@ MAX_HAND_WRITTEN = 512 << 10
 PROVIDER = "/"
 """Before the key of the whole name of an entry of one of `fileclass.PROVIDER_DIRS`."""
 
-WORTH_BYTES = 4 << 20
+WORTH_BYTES = 3 << 20
 """Less than that is done sooner than a worker has started."""
 
 SEGMENT_BYTES = 64 << 20
@@ -242,8 +242,12 @@ def _ensure_enough(
 
 
 def _plan(sizes: Mapping[str, int], workers: int) -> list[dict[str, int]]:
-    """The blobs of *sizes* in segments: a few for each worker, none too large to be lost."""
-    most = min(SEGMENT_BYTES, sum(sizes.values()) // (2 * workers) + 1)
+    """The blobs of *sizes* in segments: up to two for each of so many *workers*, each of them worth
+    its start, none too large to be lost.
+    """
+    total = sum(sizes.values())
+    parts = max(1, min(2 * workers, total // WORTH_BYTES))
+    most = min(SEGMENT_BYTES, total // parts + 1)
     plan: list[dict[str, int]] = [{}]
     size = 0
     for oid, one in sizes.items():

@@ -168,8 +168,8 @@ def _fold_run(run: str) -> str:
         return plain
     mixed = re.search(r"[A-Za-z]", plain) is not None
     # A word of one foreign script has one key in both cases, though its cases look different.
-    latin = [_latin_twin(c if mixed else c.lower()) for c in plain]
-    if mixed or all(latin):
+    if mixed or all(_latin_twin(c.lower()) for c in plain):  # most words end that at once
+        latin = (_latin_twin(c if mixed else c.lower()) for c in plain)
         twins = zip(latin, plain, strict=True)
         plain = "".join((t.upper() if c.isupper() else t) if t else c for t, c in twins)
     return unicodedata.normalize("NFC", plain)
