@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,7 +280,7 @@ class Change:
         self.rules = tuple(one.path for one in changes if one.path.startswith(RULES))
         yield from read_files(self._repository, changes, self._tally.skip)
 
-    def _changes(self) -> list[FileChange]:
+    def _changes(self) -> Iterable[FileChange]:
         if self._sources.staged:
             return self._repository.staged_changes()
         if self._sources.worktree:

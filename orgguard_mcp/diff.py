@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ MAX_REMOVED = 1_000_000
 """Removed lines that are remembered, about 70 bytes each. After that, lines that moved are scanned
 like new ones: slower and noisier, but nothing is missed."""
 
+_AT_ONCE = 10_000
+"""Files that git is asked for at once."""
+
 Skip = Callable[[Surface, str, str], None]
 """Told of what is not scanned: on which surface, what, and why."""
 
@@ -66,15 +70,16 @@ _LACKING = {Lack.LARGE: _TOO_LARGE, Lack.MISSING: _MISSING}
 
 
 def read_files(
-    repository: Repository, changes: Sequence[FileChange], skip: Skip
+    repository: Repository, changes: Iterable[FileChange], skip: Skip
 ) -> Iterator[Artifact]:
     """What *changes* add, file by file: a new path, then the added lines in artifacts of at most
-    `MAX_LINES`. Of all files one at a time is in memory. Raises `RepositoryError` when a partial
+    `MAX_LINES`. They are iterated over several times, and of all files one at a time is in memory.
+    Raises `RepositoryError` when a partial
     clone has left them all with its remote.
     """
     moved = {change.old_oid for change in changes if change.deletes}
-    removed = _removed_lines(repository, changes)
-    present = [change for change in changes if not change.deletes]
+    removed = _removed_lines(repository, changes, moved)
+    present = (change for change in changes if not change.deletes)
     lost = read = 0
     for change, old, new in _contents(repository, present):
         stored = change.old_mode != ABSENT  # else both ids may be zeros, of an untracked file
@@ -124,17 +129,19 @@ def read_text(
             yield Artifact(surface, path, tuple(batch))
 
 
-def _removed_lines(repository: Repository, changes: Sequence[FileChange]) -> set[int]:
-    """The lines that some file had and has no more."""
-    oids = {change.new_oid for change in changes}
+def _removed_lines(
+    repository: Repository, changes: Iterable[FileChange], moved: AbstractSet[str]
+) -> set[int]:
+    """The lines that some file had and has no more; *moved* is what was deleted."""
+    elsewhere = {change.new_oid for change in changes if change.new_oid in moved}
     removed: set[int] = set()
-    gone = [
+    gone = (
         change
         for change in changes
         if change.old_mode not in {ABSENT, SUBMODULE}
         and change.old_oid != change.new_oid
-        and not (change.deletes and change.old_oid in oids)  # it moved, whole
-    ]
+        and not (change.deletes and change.old_oid in elsewhere)  # it moved, whole
+    )
     for _, old, new in _contents(repository, gone):
         if not isinstance(new, _Unread):  # what cannot be read may still have them all
             removed |= _lines(old) - _lines(new)
@@ -152,9 +159,17 @@ def _lines(content: _Content) -> set[int]:
 
 
 def _contents(
-    repository: Repository, changes: Sequence[FileChange]
+    repository: Repository, changes: Iterable[FileChange]
 ) -> Iterator[tuple[FileChange, _Content, _Content]]:
     """Each of *changes* with its old and its new content; a side that is not there is empty."""
+    left = iter(changes)
+    while some := list(islice(left, _AT_ONCE)):
+        yield from _contents_of(repository, some)
+
+
+def _contents_of(
+    repository: Repository, changes: Sequence[FileChange]
+) -> Iterator[tuple[FileChange, _Content, _Content]]:
     stored_ids = (oid for change in changes for oid, stored in _sides(change) if stored)
     blobs = repository.objects(stored_ids, "blob", MAX_CONTENT)
     on_disk = any(oid and not stored for change in changes for oid, stored in _sides(change))

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from sys import intern
 from typing import NamedTuple, Self
 
 from orgguard_mcp import layout
@@ -22,6 +21,11 @@ from orgguard_mcp.git import Lack as Lack
 from orgguard_mcp.gitfaults import partial_clone as partial_clone
 from orgguard_mcp.gitfaults import unreadable
 from orgguard_mcp.model import Base
+from orgguard_mcp.rawdiff import ABSENT as ABSENT
+from orgguard_mcp.rawdiff import SUBMODULE as SUBMODULE
+from orgguard_mcp.rawdiff import SYMLINK as SYMLINK
+from orgguard_mcp.rawdiff import Changes as Changes
+from orgguard_mcp.rawdiff import FileChange as FileChange
 from orgguard_mcp.snapshot import Snapshot
 
 
@@ -38,30 +42,6 @@ class Tree(NamedTuple):
     files: list[TreeEntry]
     symlinks: list[TreeEntry]
     submodules: list[str]
-
-
-class FileChange(NamedTuple):
-    """One path that differs between two trees, or a tree and the index or working tree.
-
-    Modes are git's six octal digits, `ABSENT` where that side has no such path. An object id of
-    zeros on the new side stands for what the working tree holds. `unmerged`: the index has several
-    versions, so that there is no new one.
-    """
-
-    path: str
-    old_mode: str
-    new_mode: str
-    old_oid: str
-    new_oid: str
-    unmerged: bool = False
-
-    @property
-    def deletes(self) -> bool:
-        """Whether the new side has no such path."""
-        return self.new_mode == ABSENT and not self.unmerged
-
-
-ABSENT, SUBMODULE, SYMLINK = "000000", "160000", "120000"
 
 
 class Repository:
@@ -262,9 +242,9 @@ class Repository:
 
     # --- a change -----------------------------------------------------------------------------
 
-    def changes(self, old: str, new: str) -> list[FileChange]:
+    def changes(self, old: str, new: str) -> Changes:
         """The paths that differ between the commits or trees *old* (empty: none) and *new*."""
-        return self._compare("diff-tree", "-r", *_COMPARE, old or self._empty_tree(), new)
+        return Changes(self._git.run("diff-tree", "-r", *_COMPARE, old or self._empty_tree(), new))
 
     def staged_changes(self) -> list[FileChange]:
         """What the next commit changes: the index against HEAD."""
@@ -307,15 +287,9 @@ class Repository:
         return {"GIT_CONFIG_COUNT": str(len(keys)), **variables}
 
     def _compare(self, *args: str, variables: Mapping[str, str] | None = None) -> list[FileChange]:
-        fields = self._git.run(*args, variables=variables or {}).split(b"\0")
-        found = {}
-        for meta, raw in zip(fields[::2], fields[1::2], strict=False):
-            old_mode, new_mode, old_oid, new_oid, status = meta.decode().lstrip(":").split(" ")
-            path = os.fsdecode(raw)
-            # Of a path in conflict the working tree's version, if asked for, comes second.
-            modes = intern(old_mode), intern(new_mode)  # thousands of files share a few
-            found[path] = FileChange(path, *modes, old_oid, new_oid, status == "U")
-        return list(found.values())
+        # Of a path in conflict the working tree's version, if asked for, comes second.
+        rows = Changes(self._git.run(*args, variables=variables or {}))
+        return list({change.path: change for change in rows}.values())
 
     def _empty_tree(self) -> str:
         """The id of a tree without files: it depends on the repository's hash."""

@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "warm"},
     {"gitfaults", "access", "web", "layout"},
     {"gitobject"},
-    {"git", "knowledge", "progress", "console", "advice", "secretfile"},
+    {"git", "knowledge", "progress", "rawdiff", "console", "advice", "secretfile"},
     {"names"},
     {"lexicon", "detect.stretch", "upstream"},
     {"detect.blobs", "detect.escapes", "detect.literals"},
