@@ -177,9 +177,12 @@ def _fold_run(run: str) -> str:
 
 def _without_accents(run: str) -> str:
     """Drop marks after Latin and Greek letters only: elsewhere a mark is part of the spelling."""
+    decomposed = unicodedata.normalize("NFKD", run)
+    if not any(map(unicodedata.combining, decomposed)):  # most runs of other scripts have no mark
+        return unicodedata.normalize("NFC", decomposed)
     kept: list[str] = []
     letter = ""
-    for char in unicodedata.normalize("NFKD", run):
+    for char in decomposed:
         if not unicodedata.combining(char):
             letter = char
         elif letter and _is_european(letter):

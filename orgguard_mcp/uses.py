@@ -53,6 +53,9 @@ _CREDENTIAL_OWNER = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\Z")
 CREDENTIAL_WORDS = "API TOKEN CLIENT WEBHOOK ACCOUNT"
 """One of them follows an underscore in every credential."""
 
+CREDENTIAL_ENDS = "KEY TOKEN BASE SECRET URL HOST VERSION SID"
+"""What may follow these words in a credential; after `TOKEN` there is nothing."""
+
 LEGAL_WORDS = "Inc Corp Corporation GmbH LLC Ltd Limited PLC plc AG SE Oyj"
 """Legal forms that are one word; the others begin with a letter and a full stop or slash."""
 
@@ -188,13 +191,19 @@ def listed(text: str) -> Uses:
 
 def _listed(text: str, match: re.Match[str]) -> Uses:
     line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].lstrip()
-    if line.startswith(_IMPORTS):
-        return
-    items = list(WORD.finditer(match[0]))
-    if not all(_is_word(item[0]) for item in items):
-        for item in items:
-            if item[0] not in {"and", "or"}:
-                yield from _telling(Use.PROPER, item[0], match.start() + item.start())
+    if not line.startswith(_IMPORTS):
+        for key, at in _told_by_list(match[0]):
+            yield Use.PROPER, key, match.start() + at
+
+
+@lru_cache(maxsize=1 << 14)
+def _told_by_list(written: str) -> tuple[tuple[NameKey, int], ...]:
+    """The keys that a list tells something of, and their offsets: code repeats its lists."""
+    items = [item for item in WORD.finditer(written) if item[0] not in {"and", "or"}]
+    if all(_is_word(item[0]) for item in items):
+        return ()
+    told = ((tells(Use.PROPER, item[0]), item.start()) for item in items)
+    return tuple((key, at) for key, at in told if key)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -246,9 +255,14 @@ def _before(
 
 
 def _telling(use: Use, word: str, offset: int) -> Uses:
-    key = _distinguished(word)
-    if key and not (use is Use.PROPER and key in _LANGUAGE):
+    if key := tells(use, word):
         yield use, key, offset
+
+
+def tells(use: Use, word: str) -> NameKey | None:
+    """The key of which *word* in that *use* tells something, if it does."""
+    key = _distinguished(word)
+    return None if use is Use.PROPER and key in _LANGUAGE else key
 
 
 @lru_cache(maxsize=1 << 16)

@@ -41,7 +41,7 @@ _MIXER = np.uint64(MIXER)
 _MODULUS = 1 << WORD_BITS
 
 _SMALL = heads_of(" ".join(mentions.SMALL))
-_AMPERSAND, _PLUS, _APOSTROPHE, _HYPHEN, _SPACE = b"&+'- "
+_AMPERSAND, _PLUS, _APOSTROPHE, _HYPHEN, _SPACE, _TAB = b"&+'- \t"
 _DIGITS = bytes_in("0123456789")
 _KEYS_AT_ONCE = _LARGEST // (4 * mentions.MAX_KEY)  # their bytes have powers in the table
 _GAPS = re.compile(rb"[ \t&+'-]")
@@ -54,15 +54,6 @@ def pairs(batch: Batch) -> Words:
         return np.zeros(0, np.uint64)
     entries = _distinct(batch, _entries(batch))
     return unique(np.concatenate([_spread(keys, entries) for keys in _keys(batch, entries)]))
-
-
-def _foreign(batch: Batch, entries: _Distinct) -> Numbers:
-    """The numbers of the *entries* that are not all ASCII."""
-    if batch.text.isascii():
-        return np.zeros(0, np.int64)
-    high = np.zeros(len(batch.raw) + 1, np.int32)
-    np.cumsum(batch.raw >= 0x80, out=high[1:])
-    return np.flatnonzero(high[entries.starts + entries.sizes] > high[entries.starts])
 
 
 def unique(pairs: Words) -> Words:
@@ -82,10 +73,12 @@ def _changes(column: Words) -> Flags:
 
 
 class _Entries(NamedTuple):
-    """Places in a batch, and the blob that each is in."""
+    """Places in a batch, the head of each, and the blob that it is in."""
 
     starts: Numbers
     sizes: Numbers
+    heads: Words
+    foreign: Flags  # not all ASCII
     blobs: Words
 
 
@@ -93,11 +86,16 @@ def _entries(batch: Batch) -> _Entries:
     """Every run, and every phrase of several runs."""
     runs = batch.runs
     first, last = _phrases(_joints(batch))
-    starts, blobs = runs.starts[first], runs.blobs[first]
+    starts = runs.starts[first]
+    sizes = runs.ends[last] - starts
+    foreign = np.cumsum(runs.foreign)
+    among_them = runs.foreign[first] | (foreign[last] > foreign[first])
     return _Entries(
         np.concatenate((runs.starts, starts)),
-        np.concatenate((runs.sizes, runs.ends[last] - starts)),
-        np.concatenate((runs.blobs, blobs)),
+        np.concatenate((runs.sizes, sizes)),
+        np.concatenate((runs.heads, batch.words[starts] & low_bytes(sizes))),
+        np.concatenate((runs.foreign, among_them)),
+        np.concatenate((runs.blobs, runs.blobs[first])),
     )
 
 
@@ -107,32 +105,37 @@ def _joints(batch: Batch) -> Flags:
     """
     runs, raw = batch.runs, batch.raw
     joined = np.zeros(len(runs), bool)
-    near = np.flatnonzero(runs.gaps < 4)
-    gaps, sign = runs.gaps[near], raw[runs.ends[near]]
-    apostrophes = near[(sign == _APOSTROPHE) & (gaps == 1)]
+    after, alone = runs.after[:-1], runs.gaps == 1
+    apostrophes = np.flatnonzero((after == _APOSTROPHE) & alone)
     joined[apostrophes] = True
-    hyphens = near[(sign == _HYPHEN) & (gaps == 1)]
+    hyphens = np.flatnonzero((after == _HYPHEN) & alone)
     digits = _DIGITS[raw[runs.ends[hyphens] - 1]] | _DIGITS[raw[runs.starts[hyphens + 1]]]
     joined[hyphens[~digits]] = True
+    joined[_links(batch)] = True
     capital = runs.capital.copy()
     for _ in range(2):  # O'Neil's
         capital[apostrophes + 1] |= capital[apostrophes]
-    spaced = (sign == _SPACE) & (gaps > 1)
-    sign = np.where(spaced, raw[runs.ends[near] + 1], sign)
-    last = raw[runs.starts[near + 1] - 1]
-    within = (last == sign) | (last == _SPACE)  # not a line feed
-    links = near[within & ((sign == _AMPERSAND) | (sign == _PLUS))]
-    joined[links[runs.capital[links] & runs.capital[links + 1]]] = True
     _join_phrases(batch, capital, joined)
     return joined
 
 
+def _links(batch: Batch) -> Numbers:
+    """The runs after which & or + joins two that are capitalised."""
+    runs = batch.runs
+    near = np.flatnonzero(runs.capital[:-1] & runs.capital[1:] & (runs.gaps < 4))
+    sign, last = runs.after[near], runs.before[near + 1]
+    sign = np.where((sign == _SPACE) & (runs.gaps[near] > 1), batch.raw[runs.ends[near] + 1], sign)
+    within = (last == sign) | (last == _SPACE)  # not a line feed
+    found: Numbers = near[within & ((sign == _AMPERSAND) | (sign == _PLUS))]
+    return found
+
+
 def _join_phrases(batch: Batch, capital: Flags, joined: Flags) -> None:
     """Mark in *joined* what lies between two capitalised words, small words included."""
-    runs, raw = batch.runs, batch.raw
-    first = np.flatnonzero(capital[:-1] & (runs.gaps < 3))
-    first = first[BLANK[raw[runs.ends[first]]]]
-    first = first[BLANK[raw[runs.starts[first + 1] - 1]]]
+    runs = batch.runs
+    blank = (runs.after == _SPACE) | (runs.after == _TAB)
+    first = np.flatnonzero(capital[:-1] & blank[:-1] & (runs.gaps < 3))
+    first = first[BLANK[runs.before[first + 1]]]
     at = first + 1
     words = 1
     while len(at):
@@ -141,8 +144,9 @@ def _join_phrases(batch: Batch, capital: Flags, joined: Flags) -> None:
             joined[first[ends] + word] = True
         small = ~ends & (at < len(runs) - 1)
         first, at = first[small], at[small]
-        small = among(_SMALL, runs.heads[at]) & (runs.gaps[at] == 1)
-        small &= BLANK[raw[runs.ends[at]]]
+        small = blank[at] & (runs.gaps[at] == 1)
+        first, at = first[small], at[small]
+        small = among(_SMALL, runs.heads[at])
         first, at = first[small], at[small] + 1
         words += 1
 
@@ -172,6 +176,7 @@ class _Distinct(NamedTuple):
 
     starts: Numbers
     sizes: Numbers
+    foreign: Flags
     first: Numbers  # of its blobs
     blobs_each: Numbers
     blobs: Words
@@ -192,13 +197,15 @@ def _distinct(batch: Batch, entries: _Entries) -> _Distinct:
     first = np.flatnonzero(begins[pair])
     one = number[begins]
     count = np.diff(first, append=np.count_nonzero(pair))
-    return _Distinct(entries.starts[one], entries.sizes[one], first, count, blobs[pair])
+    return _Distinct(
+        entries.starts[one], entries.sizes[one], entries.foreign[one], first, count, blobs[pair]
+    )
 
 
 def _spelling(words: Words, entries: _Entries) -> Words:
     """A hash of how each entry is written, eight bytes at a time."""
     starts, sizes = entries.starts, entries.sizes
-    found = _stirred(words[starts] & low_bytes(sizes))
+    found = _stirred(entries.heads)
     done, left = 8, np.flatnonzero(sizes > 8)
     while len(left):
         more = words[starts[left] + done] & low_bytes(sizes[left] - done)
@@ -280,11 +287,8 @@ class _Parts(NamedTuple):
 
 def _keys(batch: Batch, entries: _Distinct) -> Iterator[_Keys]:
     """The keys of *entries*: every part, then every two neighbours, up to six."""
-    foreign = _foreign(batch, entries)
-    yield _foreign_keys(batch, entries, foreign)
-    plain = np.ones(len(entries.starts), bool)
-    plain[foreign] = False
-    for some in _handfuls(np.flatnonzero(plain), entries):
+    yield _foreign_keys(batch, entries, np.flatnonzero(entries.foreign))
+    for some in _handfuls(np.flatnonzero(~entries.foreign), entries):
         text, starts = batch.written(entries.starts[some], entries.sizes[some], b"\n")
         parts = _parts(text, starts + entries.sizes[some])
         for keys in _joined_keys(parts):

@@ -56,6 +56,9 @@ class Runs(NamedTuple):
     sizes: Numbers
     heads: Words
     capital: Flags  # or a digit
+    foreign: Flags  # not all ASCII
+    before: Bytes
+    after: Bytes
     gaps: Numbers
     blobs: NDArray[np.uint64]
 
@@ -69,7 +72,6 @@ class Batch(NamedTuple):
     text: bytes
     raw: Bytes
     words: Words  # the eight bytes at each offset as a number
-    newlines: Numbers
     piece_ends: Numbers
     blobs: Sequence[int]
     runs: Runs
@@ -113,23 +115,25 @@ def _cut(text: bytes) -> Iterator[bytes]:
 
 def batch(parts: Sequence[Piece]) -> Batch:
     """The batch of *parts*."""
-    text = b"".join([b"\n", *(b"%b\n" % part.text for part in parts)])
-    raw = np.frombuffer(text, np.uint8)
-    newlines = np.flatnonzero(raw == _LINE_FEED)
-    long = np.flatnonzero(np.diff(newlines) > mentions.MAX_LINE + 1)
-    if len(long):
-        text = _without_lines(text, newlines[long] + 1, newlines[long + 1])
-        raw = np.frombuffer(text, np.uint8)
+    text = _without_long_lines(b"".join([b"\n", *(b"%b\n" % part.text for part in parts)]))
     ends = np.fromiter(accumulate(len(part.text) + 1 for part in parts), np.int64, len(parts)) + 1
-    words = eight_bytes(text)
+    raw, words = np.frombuffer(text, np.uint8), eight_bytes(text)
     blobs = [part.blob for part in parts]
-    return Batch(text, raw, words, newlines, ends, blobs, _runs(text, words, ends, blobs))
+    return Batch(text, raw, words, ends, blobs, _runs(text, words, ends, blobs))
 
 
-def _without_lines(text: bytes, starts: Numbers, ends: Numbers) -> bytes:
+def _without_long_lines(text: bytes) -> bytes:
     """*text* with those lines blanked that have too many characters."""
+    feeds = np.frombuffer(text, np.uint8) == _LINE_FEED
+    # A long line covers a whole stretch of half its size: most texts have no such stretch.
+    stretch = mentions.MAX_LINE // 2
+    stretches = feeds[: len(feeds) // stretch * stretch].reshape(-1, stretch)
+    if stretches.any(axis=1).all():
+        return text
     blanked = bytearray(text)
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    newlines = np.flatnonzero(feeds)
+    for at in np.flatnonzero(np.diff(newlines) > mentions.MAX_LINE + 1).tolist():
+        start, end = int(newlines[at]) + 1, int(newlines[at + 1])
         line = np.frombuffer(text, np.uint8, end - start, start)
         if np.count_nonzero((line & _CONTINUES) != _HIGH) > mentions.MAX_LINE:
             blanked[start:end] = b" " * (end - start)
@@ -142,14 +146,17 @@ def eight_bytes(text: bytes) -> Words:
 
 
 def _runs(text: bytes, words: Words, piece_ends: Numbers, blobs: Sequence[int]) -> Runs:
-    inside = np.frombuffer(text.translate(_INSIDE), bool)
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, ends = edges[0::2], edges[1::2]
+    raw, inside = np.frombuffer(text, np.uint8), np.frombuffer(text.translate(_INSIDE), bool)
+    last = np.flatnonzero(inside[1:] != inside[:-1])  # bytes of what an edge ends
+    before_starts, last_of_runs = np.ascontiguousarray(last.reshape(-1, 2).T)
+    starts, ends = before_starts + 1, last_of_runs + 1
     sizes = ends - starts
-    heads = words[starts] & low_bytes(sizes)
+    heads = words[starts]
+    heads &= low_bytes(sizes)
     counts = np.diff(np.searchsorted(starts, piece_ends), prepend=0)
     return Runs(
-        starts, ends, sizes, heads, _capital(heads),
+        starts, ends, sizes, heads, _capital(heads), _foreign(text, starts),
+        raw[before_starts], raw[ends],
         starts[1:] - ends[:-1], np.repeat(np.array(blobs, np.uint64), counts),
     )  # fmt: skip
 
@@ -159,9 +166,17 @@ def _capital(heads: Words) -> Flags:
     return found
 
 
+def _foreign(text: bytes, starts: Numbers) -> Flags:
+    found = np.zeros(len(starts), bool)
+    if not text.isascii():
+        high = np.flatnonzero(np.frombuffer(text, np.uint8) >= 0x80)
+        found[np.searchsorted(starts, high, side="right") - 1] = True
+    return found
+
+
 def low_bytes(sizes: Numbers) -> Words:
     """What masks all but so many low bytes of a number, up to all eight."""
-    return _LENGTH_MASKS[np.minimum(sizes, 8)]
+    return _LENGTH_MASKS.take(sizes, mode="clip")
 
 
 def heads_of(words: str) -> Words:
@@ -177,10 +192,11 @@ def among(known: Words, heads: Words) -> Flags:
     return found
 
 
-def bytes_in(chars: str) -> Flags:
-    """For each byte, whether it is one of *chars*."""
+def bytes_in(chars: str, *, foreign: bool = False) -> Flags:
+    """For each byte, whether it is one of *chars*, or of what is *foreign* to ASCII."""
     found = np.zeros(256, bool)
     found[list(chars.encode())] = True
+    found[0x80:] = foreign
     return found
 
 
