@@ -59,11 +59,11 @@ def pairs(batch: Batch) -> Words:
 def unique(pairs: Words) -> Words:
     """*pairs* in order, each once; they are sorted in place."""
     pairs.sort()
-    return pairs[_changes(pairs)]
+    return pairs[changes(pairs)]
 
 
-def _changes(column: Words) -> Flags:
-    """Where *column* has another value than before."""
+def changes(column: Words) -> Flags:
+    """Where *column* has another value than before: at its first, too."""
     found = np.ones(len(column), bool)
     np.not_equal(column[1:], column[:-1], out=found[1:])
     return found
@@ -190,7 +190,7 @@ def _distinct(batch: Batch, entries: _Entries) -> _Distinct:
     found |= np.arange(len(found), dtype=np.uint64)
     found.sort()
     number = (found & _NUMBER).astype(np.int64)
-    begins = _changes(found & _HASH)
+    begins = changes(found & _HASH)
     blobs = entries.blobs[number]
     pair = begins.copy()
     pair[1:] |= blobs[1:] != blobs[:-1]

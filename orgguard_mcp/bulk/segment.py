@@ -13,7 +13,6 @@ from orgguard_mcp.bulk.text import BATCH_BYTES, Bytes, Numbers, Piece, Words, ba
 from orgguard_mcp.storage.segments import FAN_BITS, REST_BITS, Portion, Segment, bitmap_size, write
 from orgguard_mcp.tokenise import BLOB_BITS
 
-_NUMBER = np.uint64((1 << BLOB_BITS) - 1)
 _FAN = 1 << FAN_BITS
 _PORTIONS = 64
 """Merging holds only so small a part of all pairs at once."""
@@ -31,7 +30,9 @@ def pairs(blobs: Iterable[tuple[int, bytes]]) -> Words:
             found += _columns(waiting)
             waiting, size = [], 0
     found += _columns(waiting) if waiting else []
-    return keys.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+    together = np.concatenate(found or [np.zeros(0, np.uint64)])
+    found.clear()  # what is sorted and encoded next takes several times as much
+    return keys.unique(together)
 
 
 def _columns(some: Sequence[Piece]) -> tuple[Words, Words]:
@@ -49,31 +50,37 @@ def merge(path: Path, segments: Sequence[Segment]) -> None:
     first = segments[0].first
     count = segments[-1].first + segments[-1].blobs - first
     columns = [_decoded(segment, segment.first - first) for segment in segments]
-    portions = (
-        _encoded(keys.unique(np.concatenate(some)), count) for some in zip(*columns, strict=True)
-    )
-    write(path, count, portions)
+    write(path, count, _portions(zip(*columns, strict=True), count))
 
 
-def _encoded(pairs: Words, blobs: int) -> Portion:
-    """What `segments.encode` makes of *pairs*."""
+def _portions(columns: Iterable[Sequence[Words]], count: int) -> Iterator[Portion]:
+    """What each of *columns*, together, is encoded as."""
+    start = 0
+    for some in columns:
+        yield (portion := _encoded(keys.unique(np.concatenate(some)), count, start))
+        start += len(portion.lists)
+
+
+def _encoded(pairs: Words, blobs: int, start: int = 0) -> Portion:
+    """What `segments.encode` makes of *pairs*, whose lists follow *start* bytes of others."""
     hashes = pairs >> np.uint64(BLOB_BITS)
-    first = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]))
+    first = np.flatnonzero(keys.changes(hashes))
     counts = np.diff(first, append=len(pairs))
-    numbers = (pairs & _NUMBER).astype(np.uint16)
+    numbers = pairs.astype(np.uint16)  # their low bits: a segment has no more blobs
     bitmap = bitmap_size(blobs)
     many = np.flatnonzero(2 * counts > bitmap)
     lists, done = [], 0
     for key in many.tolist():
-        start, end = int(first[key]), int(first[key] + counts[key])
-        lists += [numbers[done:start].tobytes(), _bitmap(numbers[start:end], bitmap)]
+        begins, end = int(first[key]), int(first[key] + counts[key])
+        lists += [numbers[done:begins].tobytes(), _bitmap(numbers[begins:end], bitmap)]
         done = end
     sizes = 2 * counts
     sizes[many] = bitmap
+    starts = start + np.cumsum(sizes) - sizes
     distinct = hashes[first]
     fan = np.bincount((distinct >> np.uint64(REST_BITS)).astype(np.int64), minlength=_FAN)
     return Portion(
-        fan.tolist(), distinct.astype(np.uint32).tobytes(), sizes.tolist(),
+        fan.tolist(), distinct.astype(np.uint32).tobytes(), starts.astype(np.uint32).tobytes(),
         b"".join([*lists, numbers[done:].tobytes()]),
     )  # fmt: skip
 

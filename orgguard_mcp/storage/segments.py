@@ -42,32 +42,31 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 class Portion(NamedTuple):
-    """Some keys of a segment, ascending: how many begin with each 12 bits, 32 bits of each, the
-    size of its list in bytes, and the lists.
+    """Some keys of a segment, ascending: how many begin with each 12 bits, 32 bits of each, where
+    its list starts among all, and the lists.
     """
 
     fan: Sequence[int]
     keys: bytes
-    sizes: Iterable[int]
+    starts: bytes
     lists: bytes
 
 
 def write(path: Path, blobs: int, portions: Iterable[Portion]) -> None:
     """Make the file *path* of *portions*, for its owner's eyes; it is whole or not there."""
     unfinished = path.with_name(path.name + ".new")
-    fan, keys, ends, end = [0] * _FAN, bytearray(), array("I"), 0
+    fan, keys, starts, size = [0] * _FAN, bytearray(), bytearray(), 0
     with open(unfinished, "wb", opener=_private) as file:
         file.write(bytes(_HEADER.size))
         for portion in portions:
             fan = [one + more for one, more in zip(fan, portion.fan, strict=True)]
             keys += portion.keys
-            ends.extend(accumulate(portion.sizes, initial=end))
-            end = ends.pop()
-            file.write(portion.lists)
+            starts += portion.starts
+            size += file.write(portion.lists)
         fan_out = array("I", accumulate(fan, initial=0))
-        file.writelines((bytes(-end % 4), keys, ends.tobytes(), fan_out.tobytes()))
+        file.writelines((bytes(-size % 4), keys, starts, fan_out.tobytes()))
         file.seek(0)
-        file.write(_HEADER.pack(_MAGIC, blobs, len(ends), end))
+        file.write(_HEADER.pack(_MAGIC, blobs, len(keys) // 4, size))
     unfinished.replace(path)
 
 
@@ -84,7 +83,8 @@ def encode(postings: Mapping[int, Collection[int]], blobs: int) -> Portion:
     keys = array("I", [hashed & rest for hashed in hashes])
     bitmap = bitmap_size(blobs)
     lists = [_packed(postings[hashed], bitmap) for hashed in hashes]
-    return Portion(fan, keys.tobytes(), list(map(len, lists)), b"".join(lists))
+    starts = array("I", accumulate(map(len, lists), initial=0))[:-1]
+    return Portion(fan, keys.tobytes(), starts.tobytes(), b"".join(lists))
 
 
 def bitmap_size(blobs: int) -> int:
