@@ -7,9 +7,10 @@ nobody chose the names in them. The lists follow GitHub Linguist's and each tool
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import accumulate
 
 from pathspec import GitIgnoreSpec
 
@@ -93,8 +94,10 @@ class Classifier:
 
     def unread(self, paths: Iterable[str]) -> list[str]:
         """The `.gitattributes` files that apply to *paths* and have not been read."""
-        wanted = (f"{folder}.gitattributes" for path in paths for folder in _folders(path))
-        return [file for file in dict.fromkeys(wanted) if file not in self._rules]
+        lowest = dict.fromkeys(path[: path.rfind("/") + 1] for path in paths)
+        folders = dict.fromkeys(folder for last in lowest for folder in _around(last))
+        wanted = (f"{folder}.gitattributes" for folder in folders)
+        return [file for file in wanted if file not in self._rules]
 
     def learn(self, files: Iterable[str], texts: Iterable[str]) -> None:
         """Take the *texts* of `.gitattributes` *files*, as `unread` gives them."""
@@ -134,12 +137,15 @@ class Classifier:
         return said
 
 
-def _folders(path: str) -> Iterator[str]:
+def _folders(path: str) -> tuple[str, ...]:
     """The folders that *path* lies in, from the root inwards, each with its final slash."""
-    yield ""
-    end = 0
-    while end := path.find("/", end) + 1:
-        yield path[:end]
+    return _around(path[: path.rfind("/") + 1])
+
+
+@lru_cache(maxsize=1 << 12)
+def _around(folder: str) -> tuple[str, ...]:
+    """*folder*, last, and those that it lies in."""
+    return ("", *accumulate(f"{name}/" for name in folder.split("/")[:-1]))
 
 
 def by_path(path: str) -> FileClass:
