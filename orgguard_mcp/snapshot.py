@@ -7,6 +7,7 @@ than to read it. So who reads many gets git's list of all files first, which nam
 from __future__ import annotations
 
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -14,6 +15,9 @@ from orgguard_mcp.git import Git
 
 _FEW = 1000
 """So many paths are walked to. The list of 78,000 files takes git as long as that."""
+
+_ROW = re.compile(rb" ([0-9a-f]+)\t([^\0]+)\0")
+"""The id and the path of what `ls-tree` lists."""
 
 
 class Snapshot:
@@ -29,9 +33,8 @@ class Snapshot:
         """Get ready to read many files: see above."""
         if not self._rows:
             listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", self._commit)
-            rows = (row.partition(b"\t") for row in listed.split(b"\0")[:-1])
             # Git sorts by path, and what comes after that must not change the order.
-            self._rows = [path + b"\0" + meta.rpartition(b" ")[2] for meta, _, path in rows]
+            self._rows = [b"%s\0%s" % row.group(2, 1) for row in _ROW.finditer(listed)]
 
     def read(self, paths: Sequence[str]) -> list[bytes | None]:
         """The content of each of *paths*: None when there is no such file, empty when it is larger
