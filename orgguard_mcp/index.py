@@ -338,7 +338,7 @@ class Index:
         they were indexed; counting stops at `FILES_COUNTED`.
         """
         kinds = {path: self.classify(path) for path in islice(places, MAX_PATHS)}
-        for establishing in (True, False):
+        for establishing in (True, False) if keys else ():
             blobs = {
                 blob
                 for key in keys
