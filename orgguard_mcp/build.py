@@ -38,6 +38,9 @@ PROVIDER = "/"
 WORTH_BYTES = 3 << 20
 """Less than that is done sooner than a worker has started."""
 
+FEW = 15
+"""Up to so many blobs are asked of the reader that is there: two processes of git cost more."""
+
 SEGMENT_BYTES = 64 << 20
 """The most that is lost when a build is killed, for each worker."""
 
@@ -146,19 +149,29 @@ class _Builder:
         """Add the tree; None when *change* needs files that are missing: all must be looked at."""
         limits = _limits(change.files)
         unknown = self._catalogue.missing(list(limits))
-        sizes = _present(self._repository, unknown)
+        held = self._held(unknown)
+        sizes = {oid: len(data) for oid, data in held.items()}
+        sizes = sizes or _present(self._repository, unknown)
         lacking = set(unknown) - sizes.keys()
         if lacking and change.follows:
             return None
         _ensure_enough(change.files, limits, lacking)
         wanted = {oid: size for oid, size in sizes.items() if size <= limits[oid]}
-        self._read(wanted, whole=not change.follows)
+        self._read(wanted, held, whole=not change.follows)
         rows = self._rows(change.files, sizes.keys() - wanted.keys())
         rows += [FileRow("", path, FileClass.CODE) for _, path in change.unread]
         names, folders = _entries([row.path for row in rows])
         missing = sorted(lacking.union(change.missing))
         tree = TreeRows(rows, names, folders, change.gone, change.submodules, missing)
         return self._catalogue.add_tree(tree_id, tree, change.follows)
+
+    def _held(self, oids: Sequence[str]) -> dict[str, bytes]:
+        """The contents of *oids* if they are few, all of them there, and none is empty or large."""
+        if len(oids) > FEW:
+            return {}
+        found = self._repository.contents(oids)
+        held = {oid: data for oid, data in zip(oids, found, strict=True) if data}
+        return held if len(held) == len(oids) else {}
 
     def _rows(self, files: Sequence[TreeEntry], large: set[str]) -> list[FileRow]:
         classes = self._classes([path for _, path in files])
@@ -167,14 +180,16 @@ class _Builder:
             for (oid, path), kind in zip(files, classes, strict=True)
         ]
 
-    def _read(self, sizes: Mapping[str, int], *, whole: bool) -> None:
-        """Bring the blobs of *sizes*, those of a *whole* tree or of a change, into the cache."""
+    def _read(self, sizes: Mapping[str, int], held: Mapping[str, bytes], *, whole: bool) -> None:
+        """Bring the blobs of *sizes*, those of a *whole* tree or of a change, into the cache. If
+        any is *held*, all are.
+        """
         self._catalogue.tidy()
         many = sum(sizes.values()) >= WORTH_BYTES
         if many:
             self._read_many(sizes)
         elif sizes:
-            self._make(self._catalogue.new_segment(), sizes)
+            self._make(self._catalogue.new_segment(), sizes, held)
             self._progress(len(sizes), len(sizes))
         if (whole and many) or len(self._catalogue.segments()) > MAX_SEGMENTS:
             self._merge()
@@ -198,9 +213,14 @@ class _Builder:
         path = self._catalogue.new_segment(number)
         return Job(str(path), str(self._repository.directory), oids)
 
-    def _make(self, path: Path, sizes: Mapping[str, int]) -> None:
+    def _make(
+        self, path: Path, sizes: Mapping[str, int], held: Mapping[str, bytes] | None = None
+    ) -> None:
         """Make a segment in this process."""
-        blobs = (data for _, data in self._repository.blobs(sizes))
+        if held:
+            blobs: Iterable[bytes] = (held[oid] for oid in sizes)
+        else:
+            blobs = (data for _, data in self._repository.blobs(sizes))
         segments.write(path, len(sizes), [segments.encode(postings(blobs), len(sizes))])
         self._cache.add_segment(path, sizes)
 
