@@ -27,7 +27,7 @@ from orgguard_mcp.storage import segments
 from orgguard_mcp.storage.catalogue import FileRow, Located, TreeRows
 from orgguard_mcp.storage.postings import Postings
 from orgguard_mcp.tokenise import postings
-from orgguard_mcp.workers import Job, pool, processors
+from orgguard_mcp.workers import Job, Pool, pool, processors
 
 MAX_HAND_WRITTEN = 512 << 10
 """Bytes; a larger data or text file was collected by a machine: it establishes nothing."""
@@ -185,16 +185,16 @@ class _Builder:
         any is *held*, all are.
         """
         self._catalogue.tidy()
-        many = sum(sizes.values()) >= WORTH_BYTES
-        if many:
-            self._read_many(sizes)
+        if sum(sizes.values()) >= WORTH_BYTES:
+            self._read_many(sizes, whole=whole)
         elif sizes:
             self._make(self._catalogue.new_segment(), sizes, held)
             self._progress(len(sizes), len(sizes))
-        if (whole and many) or len(self._catalogue.segments()) > MAX_SEGMENTS:
-            self._merge()
+        if len(self._catalogue.segments()) > MAX_SEGMENTS:
+            with pool(1) as workers:
+                self._merge(workers)
 
-    def _read_many(self, sizes: Mapping[str, int]) -> None:
+    def _read_many(self, sizes: Mapping[str, int], *, whole: bool) -> None:
         """Let workers read the blobs of *sizes*, a segment at a time."""
         plan = _plan(sizes, processors())
         jobs = [self._job(number, list(some)) for number, some in enumerate(plan)]
@@ -208,6 +208,8 @@ class _Builder:
                     self._make(Path(job.path), some)
                 done += len(some)
                 self._progress(done, len(sizes))
+            if whole:
+                self._merge(workers)
 
     def _job(self, number: int, oids: Sequence[str]) -> Job:
         path = self._catalogue.new_segment(number)
@@ -224,21 +226,18 @@ class _Builder:
         segments.write(path, len(sizes), [segments.encode(postings(blobs), len(sizes))])
         self._cache.add_segment(path, sizes)
 
-    def _merge(self) -> None:
+    def _merge(self, workers: Pool) -> None:
         """Make one segment of those that fit one; when that fails, they stay as they are."""
         groups = [group for group in _groups(self._catalogue.segments()) if len(group) > 1]
-        if not groups:
-            return
         jobs = [
             Job(str(self._catalogue.new_segment(number)), "", (),
                 [(str(one.path), one.first) for one in group])
             for number, group in enumerate(groups)
         ]  # fmt: skip
-        with pool(len(jobs)) as workers:
-            answers = workers.done(jobs, lambda _: None)
-            for job, group, made in zip(jobs, groups, answers, strict=True):
-                if made:
-                    self._cache.replace_segments(group, Path(job.path))
+        answers = workers.done(jobs, lambda _: None)
+        for job, group, made in zip(jobs, groups, answers, strict=True):
+            if made:
+                self._cache.replace_segments(group, Path(job.path))
 
 
 def _limits(files: Iterable[TreeEntry]) -> dict[str, int]:

@@ -37,12 +37,28 @@ LINES = (
     f"\n@{COINED.lower()}/block\n@target/1",
     "y = 1 " * 400,
     "we sell to many stores, Target among them, and others, Block too",
+    "Detects Target cards (Block Target cards) of-type Target, don't Target, a Target",
+    "we ship to Target's, to Target; we (do, to Target) don't sell-to Target but the Target",
+    "\uff08PCI_IRQ_LEGACY, PCI_IRQ_MSI, __FOO_BAR, Target, foo_BAR, Block_, Delta__X, Target",
+    "A, B, Target, C3 and 4D, Zorb,\tTarget, X_, Target",
+    "'@target-x/sdk' /@block/x a.b@-target.com _@delta.io x@target. @c: @target.com @target/x",
+    "\"Target': ='Block' = \"Delta9\" name:\t'Target' TARGET_BOT_TOKEN BLOCK_CLIENT_SECRET _API_",
+    "Target L.L.C. of Block N.V. and 1. Delta A/S x. B.V",
+    "Foo",
     "",
 )
 """Every shape that the two could read differently."""
 
 RUNS = st.text("aBcD1_- .,'&+@/:\"\n", max_size=60)
-TEXTS = st.lists(st.one_of(st.sampled_from(LINES), RUNS), max_size=12).map("\n".join)
+WORDS = st.lists(
+    st.sampled_from(
+        "Target Block Zorb we to ship the don't of-type XY A x1 9 API TOKEN KEY com Inc plc S.A"
+        " \u00c9cole Detects".split()
+    )
+    | st.sampled_from([*"  ,_.'\"@/-\n(", ", ", "://"]),
+    max_size=24,
+).map("".join)
+TEXTS = st.lists(st.one_of(st.sampled_from(LINES), RUNS, WORDS), max_size=12).map("\n".join)
 
 
 def hashes(pairs: object) -> set[int]:

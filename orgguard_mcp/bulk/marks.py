@@ -105,13 +105,12 @@ def _marks(batch: Batch) -> Iterator[tuple[Callable[[str], Uses], Numbers]]:
     """Each of the ways to find uses, and where it may find some."""
     runs, raw = batch.runs, batch.raw
     blank = (runs.before == _SPACE) | (runs.before == _TAB)
-    after_blank = np.flatnonzero(runs.capital & blank)
+    after_blank = np.flatnonzero((runs.capital & blank)[1:]) + 1  # another run is before it
     second_last = raw[runs.starts[after_blank] - 2]
     told = after_blank[_TELLING[second_last]]
     yield in_sentences, _in_sentences(batch, told)
     yield listed, _in_lists(batch, after_blank[second_last == _COMMA])
-    following = told[told > 0]
-    yield defined, runs.starts[following[among(_DEFINED, runs.heads[following - 1])]]
+    yield defined, runs.starts[told[among(_DEFINED, runs.heads[told - 1])]]
     yield displayed, _displayed(batch)
     yield accented, _accents(batch)
     owned = after_blank[_OWNER[second_last]]
@@ -168,7 +167,7 @@ def _may_tell(word: bytes) -> bool:
 def _in_lists(batch: Batch, after_comma: Numbers) -> Numbers:
     """Those that are of a list, like the word before them."""
     runs = batch.runs
-    before = after_comma - 1  # a comma without a word before it is of no list
+    before = after_comma - 1
     near = (runs.gaps[before] == 2) | (runs.after[before] == _UNDERSCORE)
     item = after_comma[near & _listable(runs, after_comma)]
     first = item - 1
@@ -235,7 +234,7 @@ def _credentials(batch: Batch) -> Numbers:
 def _forms(batch: Batch, owned: Numbers) -> Iterator[Numbers]:
     """Where legal forms may be: of those *owned*."""
     runs = batch.runs
-    yield runs.starts[owned[among(_LEGAL, runs.heads[owned])]]
+    yield runs.starts[owned[among(_LEGAL, runs.heads[owned]) | runs.foreign[owned]]]
     letter = owned[_ABBREVIATING[runs.after[owned]]]
     yield runs.starts[letter[among(_ABBREVIATED, runs.heads[letter])]]
     plc = np.flatnonzero(runs.heads == _PLC)
