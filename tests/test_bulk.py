@@ -52,7 +52,7 @@ LINES = (
 RUNS = st.text("aBcD1_- .,'&+@/:\"\n", max_size=60)
 WORDS = st.lists(
     st.sampled_from(
-        "Target Block Zorb we to ship the don't of-type XY A x1 9 API TOKEN KEY com Inc plc S.A"
+        "Target Block Zorb we to ship the don't sell-to XY A x1 9 API TOKEN KEY com Inc plc S.A"
         " \u00c9cole Detects".split()
     )
     | st.sampled_from([*"  ,_.'\"@/-\n(", ", ", "://"]),
