@@ -45,6 +45,10 @@ LINES = (
     "\"Target': ='Block' = \"Delta9\" name:\t'Target' TARGET_BOT_TOKEN BLOCK_CLIENT_SECRET _API_",
     "Target L.L.C. of Block N.V. and 1. Delta A/S x. B.V",
     "Foo",
+    "mail to x.y@target.io, please",
+    "see @target/x",
+    "\uff08PCI_IRQ_LEGACY, PCI_IRQ_MSI",
+    "use TARGET_API_URL here",
     "",
 )
 """Every shape that the two could read differently."""
