@@ -100,6 +100,7 @@ def repository(directory: str, placed: list[Placed]) -> Repo:
 
 @given(placements)
 @example([Placed(names.COINED, "encoded", "src/a.py"), Placed(names.THIRD, "plain", "AGENTS.md")])
+@example([Placed(names.COINED, form, "src/a.py") for form in ("broken", "minified")])
 @example([Placed(names.COINED, form, "src/a.py") for form in sorted(PART)])
 @example([Placed(names.COINED, form, "src/a.py") for form in sorted(APART)])
 @settings(max_examples=25)
@@ -129,8 +130,10 @@ def test_verdict_differs_from_git_grep_only_where_a_class_explains_it(placed: li
 
 
 def _machine(path: str, mine: list[Placed]) -> bool:
-    """Whether all that stands in *path* is a substring or lies in a machine-made stretch."""
-    return {one.form for one in mine if one.path == path} <= set(PART)
+    """Whether all that stands in *path* is a substring, lies in a machine-made stretch, or is
+    two words.
+    """
+    return {one.form for one in mine if one.path == path} <= {*PART, "split", "broken"}
 
 
 @given(st.sampled_from(sorted(FORMS)), st.sampled_from([*HAND_WRITTEN, *NOT_HAND_WRITTEN]))
