@@ -128,11 +128,11 @@ def _is_encoded(run: str, pieces: list[str]) -> bool:
 
 _LINKED = (
     # Each begins with its sign, which a search finds fast; what stands before it comes second.
-    ("&", re.compile(r"&(?:amp;)?(?= ?[A-Z0-9])"), "and"),
-    ("+", re.compile(r"\+(?<=[^\W_].)(?=[A-Z])"), "plus"),
-    ("'", re.compile(r"'(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
-    ("\u2019", re.compile(r"\u2019(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
-    ("-", re.compile(r"-(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
+    (re.compile(r"&(?:amp;)?(?= ?[A-Z0-9])"), "and"),
+    (re.compile(r"\+(?<=[^\W_].)(?=[A-Z])"), "plus"),
+    (re.compile(r"'(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
+    (re.compile(r"\u2019(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
+    (re.compile(r"-(?<=[^\W\d_].)(?=[^\W\d_])"), ""),
 )
 """Signs that make one name of the runs beside them: ``H&M``, ``A+E``, ``L'Oréal``, ``acme-ai``."""
 
@@ -194,8 +194,8 @@ def phrases(text: str) -> set[str]:
 def links(text: str) -> set[Link]:
     """Every two runs of *text* that a sign makes one name of."""
     found: set[Link] = set()
-    for sign, pattern, spoken in _LINKED:
-        for match in pattern.finditer(text) if sign in text else ():
+    for pattern, spoken in _LINKED:
+        for match in pattern.finditer(text):
             left, right = _run_before(text, match.start()), _RUN_AFTER.match(text, match.end())
             if left and right and not (spoken and left[0].islower()):
                 found.add((left, spoken, right[1]))

@@ -118,7 +118,7 @@ def test_long_lines(pieces: list[str]) -> None:
 @given(st.text("aB1_- &+'\u2019\u00e9\n", max_size=20))
 def test_links(text: str) -> None:
     expected = set()
-    for _, pattern, spoken in mentions._LINKED:
+    for pattern, spoken in mentions._LINKED:
         for match in pattern.finditer(text):
             left = RUN_BEFORE.search(text[: match.start()])
             right = RUN_AFTER.match(text, match.end())
