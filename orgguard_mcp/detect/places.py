@@ -89,12 +89,15 @@ class Places:
             return self._append(raw), hash(raw)
 
         @cache
+        def cue(number: int) -> int:
+            return self._cue(other._cues[number])
+
+        @cache
         def row(number: int) -> int:
             surface, form, _, start, end, line, *texts, cues = other._row(number)
             (path, path_hash), (full, full_hash), (said, _) = map(text, texts)
             place = hash((surface, path_hash, line, full_hash))
-            told = self._cue(other._cues[cues])
-            return self._add(surface, form, place, start, end, line, path, full, said, told)
+            return self._add(surface, form, place, start, end, line, path, full, said, cue(cues))
 
         return row
 
