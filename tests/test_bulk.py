@@ -59,9 +59,9 @@ WORDS = st.lists(
         "Target Block Zorb we to ship the don't sell-to XY A x1 9 API TOKEN KEY com Inc plc S.A"
         " \u00c9cole Detects".split()
     )
-    | st.sampled_from([*"  ,_.'\"@/-\n(", ", ", "://"]),
+    | st.sampled_from([*"  ,_.'\"@/-(", ", ", "://"]),
     max_size=24,
-).map("".join)
+).map(lambda words: "".join(words).strip())
 TEXTS = st.lists(st.one_of(st.sampled_from(LINES), RUNS, WORDS), max_size=12).map("\n".join)
 
 
