@@ -56,12 +56,12 @@ LINES = (
 RUNS = st.text("aBcD1_- .,'&+@/:\"\n", max_size=60)
 WORDS = st.lists(
     st.sampled_from(
-        "Target Block Zorb we to ship the don't sell-to XY A x1 9 API TOKEN KEY com Inc plc S.A"
+        "Target Block Zorb we to ship the do sell-to XY A x1 9 API TOKEN KEY com Inc plc S.A"
         " \u00c9cole Detects".split()
     )
-    | st.sampled_from([*"  ,_.'\"@/-(", ", ", "://"]),
+    | st.sampled_from([*'  ,_."@/-(', ", ", "don't ", "://"]),
     max_size=24,
-).map(lambda words: "".join(words).strip())
+).map(lambda words: f"so {''.join(words)}".strip())
 TEXTS = st.lists(st.one_of(st.sampled_from(LINES), RUNS, WORDS), max_size=12).map("\n".join)
 
 
