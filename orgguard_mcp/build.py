@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from orgguard_mcp import fileclass, mentions
+from orgguard_mcp import fileclass, terms
 from orgguard_mcp.display import plural
 from orgguard_mcp.errors import RepositoryError
 from orgguard_mcp.model import FileClass
@@ -310,7 +310,7 @@ def _entries(paths: Sequence[str]) -> tuple[dict[str, list[int]], set[tuple[str,
 def _keys(parent: str, name: str) -> Iterator[str]:
     """The keys of the entry *name* of the folder *parent*."""
     readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    yield from mentions.span_keys(readable)
+    yield from terms.span_keys(readable)
     if parent.rpartition("/")[2].casefold() in fileclass.PROVIDER_DIRS:
         yield PROVIDER + whole_name(readable)
 

@@ -27,7 +27,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from orgguard_mcp import lexicon, mentions
+from orgguard_mcp import lexicon, mentions, terms
 from orgguard_mcp.build import PROVIDER, Progress, build
 from orgguard_mcp.display import plural, visible
 from orgguard_mcp.errors import IndexUnavailableError
@@ -233,7 +233,7 @@ class Index:
         return self._coined(key, plain=not lexicon.needs_distinction(key))
 
     def _coined(self, key: NameKey, *, plain: bool) -> Sightings:
-        spellings = mentions.spellings(key)
+        spellings = terms.spellings(key)
         places = self._cache.catalogue.places(self._tree, spellings, _MAX_PLACES)
         # Names of ordinary words are indexed as phrases: their words stand in too many files.
         cuts = self._cuts(key) if plain else lexicon.compounds(key)
@@ -266,7 +266,7 @@ class Index:
             self._witness.lines(
                 [self._holders([key], Use.NAMED)], lambda text: _used(text, key, Use.NAMED)
             ),
-            *map(self._incorporated, mentions.incorporated(key)),
+            *map(self._incorporated, terms.incorporated(key)),
         )
         evidence = (*shown, *islice(named, MAX_EVIDENCE - len(shown)))
         files = self._count([key], [])
@@ -322,7 +322,7 @@ class Index:
 
     def _cuts(self, key: NameKey) -> list[tuple[str, ...]]:
         """The ways in which *key* falls into words that the base holds."""
-        if len(key) > mentions.MAX_KEY:
+        if len(key) > terms.MAX_KEY:
             return []
 
         @cache

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from orgguard_mcp.lexicon import is_ordinary
-from orgguard_mcp.mentions import looks_encoded, run_keys
 from orgguard_mcp.model import Artifact, Location
 from orgguard_mcp.names import GLUED_SUFFIXES, PART, WORD, NameKey, fold, parts
 from orgguard_mcp.protected import MAX_WORDS, Protected
+from orgguard_mcp.terms import looks_encoded, run_keys
 
 MAX_PLACES: Final = 1_000
 """Places kept of one name."""

@@ -13,15 +13,7 @@ from functools import lru_cache
 from operator import mul
 from typing import Any
 
-from orgguard_mcp.mentions import (
-    linked_keys,
-    links,
-    phrases,
-    raw_keys,
-    readable,
-    runs,
-    span_keys,
-)
+from orgguard_mcp.terms import linked_keys, links, phrases, raw_keys, readable, runs, span_keys
 from orgguard_mcp.uses import Use, uses
 
 BLOB_BITS = 20

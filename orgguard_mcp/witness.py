@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
-from orgguard_mcp import fileclass, lexicon, mentions
+from orgguard_mcp import fileclass, lexicon, terms
 from orgguard_mcp.build import MAX_HAND_WRITTEN, whole_name
 from orgguard_mcp.fileclass import PROVIDER_DIRS, Classifier
 from orgguard_mcp.model import Evidence, FileClass
@@ -130,15 +130,15 @@ def _cheapest(holder: Holder) -> tuple[bool, int, int]:
 
 def _first_line(path: str, data: bytes, find: Find) -> int:
     """The first line of a file that *find* gives, or 0; machine-made stretches do not count."""
-    text = mentions.decoded(data)
+    text = terms.decoded(data)
     if text is None or (len(data) > MAX_HAND_WRITTEN and fileclass.is_data(path)):
         return 0
     lines = None
     for number in find(text):
         lines = lines or text.split("\n")
         before, line = lines[number - 2] if number > 1 else "", lines[number - 1]
-        if len(line) <= mentions.MAX_LINE:
-            if 2 in find(mentions.without_encoded(f"{before[: mentions.MAX_LINE]}\n{line}")):
+        if len(line) <= terms.MAX_LINE:
+            if 2 in find(terms.without_encoded(f"{before[: terms.MAX_LINE]}\n{line}")):
                 return number
     return 0
 
@@ -146,9 +146,9 @@ def _first_line(path: str, data: bytes, find: Find) -> int:
 def _component(path: str, key: NameKey) -> str:
     """The part of *path* up to its first component with *key*; empty if there is none."""
     components = path.split("/")
-    spellings = set(mentions.spellings(key))
+    spellings = set(terms.spellings(key))
     for number, component in enumerate(components, 1):
-        if spellings.intersection(mentions.span_keys(component)):
+        if spellings.intersection(terms.span_keys(component)):
             return "/".join(components[:number])
     return ""
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"detect.decode", "detect.shape", "detect.weights"},
     {"reserved", "protected"},
     {"model"},
-    {"audit", "base", "options", "written", "fingerprints", "snapshot"},
+    {"audit", "base", "options", "written", "fingerprints", "snapshot", "terms"},
     {"fileclass", "mentions", "uses", "display", "consent", "repository", "event", "approvers"}
     | {"grants"},
     {"signing", "approval", "landmarks", "logs", "mirrors"},

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orgguard_mcp import mentions, tokenise
+from orgguard_mcp import terms, tokenise
 from orgguard_mcp.bulk import segment
 from orgguard_mcp.bulk.text import BATCH_BYTES
 from orgguard_mcp.names import fold
@@ -115,8 +115,8 @@ def test_every_key_and_use_of_one_by_one_is_found_at_once(texts: list[str]) -> N
 def test_what_several_blobs_hold_is_what_each_of_them_holds(texts: list[str]) -> None:
     blobs = [text.encode() for text in texts]
     expected = set()
-    for number, text in enumerate(mentions.readable(blob) or "" for blob in blobs):
-        keys = mentions.word_keys(text) | mentions.phrase_keys(text)
+    for number, text in enumerate(terms.readable(blob) or "" for blob in blobs):
+        keys = terms.word_keys(text) | terms.phrase_keys(text)
         held = {key_hash(key) for key in keys} | {key_hash(key, use) for use, key, _ in uses(text)}
         expected |= {hashed << BLOB_BITS | number for hashed in held}
     assert one_by_one(blobs) == expected
@@ -128,7 +128,7 @@ def _loose(texts: list[str]) -> set[int]:
     for number, text in enumerate(texts):
         for sign, link in (("&", "and"), ("+", "plus")):
             if sign in text:
-                keys = mentions.word_keys(text)
+                keys = terms.word_keys(text)
                 ends = {key for key in keys if key.startswith(link) or key.endswith(link)}
                 found |= {key_hash(key) << BLOB_BITS | number for key in ends}
     return found
@@ -140,7 +140,7 @@ def test_at_once_finds_no_key_that_the_text_does_not_spell(text: str) -> None:
     squeezed = "".join(char for char in fold(text).casefold() if char.isalnum())
     spelled = {"and", "plus", "amp"}
     for start in range(len(squeezed)):
-        spelled |= {squeezed[start:end] for end in range(start, start + mentions.MAX_KEY + 1)}
+        spelled |= {squeezed[start:end] for end in range(start, start + terms.MAX_KEY + 1)}
     with_links = "&" in text or "+" in text
     assert with_links or found <= {key_hash(key, use) for key in spelled for use in range(4)}
 

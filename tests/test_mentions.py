@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 
 from orgguard_mcp import lexicon
 from orgguard_mcp import mentions as module
-from orgguard_mcp.mentions import (
+from orgguard_mcp.mentions import Mention, mentions
+from orgguard_mcp.names import PART, WORD, NameKey, fold, parse
+from orgguard_mcp.terms import (  # fmt: skip
     MAX_KEY,
     MAX_LINE,
     MAX_RUN,
-    Mention,
     looks_encoded,
-    mentions,
     phrase_keys,
     readable,
     span_keys,
     spellings,
     word_keys,
-)  # fmt: skip
-from orgguard_mcp.names import PART, WORD, NameKey, fold, parse
+)
 from orgguard_mcp.uses import Use, uses
 from tests.names import ACCENTED, COINED, CYRILLIC_TWIN, DIGITS, NON_LATIN, TWO_WORDS, WITH_SIGN
 

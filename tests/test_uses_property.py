@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orgguard_mcp import lexicon, mentions, uses
+from orgguard_mcp import lexicon, terms, uses
 from orgguard_mcp.uses import Use
 
 PIECES = (
@@ -36,7 +36,7 @@ ACCENTED = re.compile(
 )  # fmt: skip
 PHRASE = re.compile(
     r"(?<![^\W_])(?:[A-Z]|[0-9]+[A-Za-z])[^\W_]*(?:['\u2019][^\W_]+)*"
-    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(mentions.SMALL)}) )*"
+    rf"(?:[ \t]{{1,2}}(?:(?:{'|'.join(terms.SMALL)}) )*"
     r"[A-Z0-9][^\W_]*(?:['\u2019][^\W_]+)*){1,5}"
 )
 QUOTED_HOST = re.compile(rf"[\"'`]((?:[a-z0-9-]+\.)*[a-z0-9-]{{2,}}\.(?:{uses.TLDS}))(?=[\"'`/:])")
@@ -68,7 +68,7 @@ def test_sentences(pieces: list[str]) -> None:
 def test_lists_and_phrases(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert [match.span() for match in uses._lists(text)] == [m.span() for m in LIST.finditer(text)]
-    assert mentions.phrases(text) == set(PHRASE.findall(text))
+    assert terms.phrases(text) == set(PHRASE.findall(text))
 
 
 @example(["class", "  ", "Target", "\n", "type", "\n", "\t", "Linear", " ", "class", " ", "Block"])
@@ -100,9 +100,9 @@ def test_quoted_hosts_and_credentials(text: str) -> None:
 @given(st.text("aB1+/_-= \n\u00e9", max_size=120))
 def test_what_is_encoded(text: str) -> None:
     def blank(run: re.Match[str]) -> str:
-        return " " * len(run[0]) if mentions.looks_encoded(run[0]) else run[0]
+        return " " * len(run[0]) if terms.looks_encoded(run[0]) else run[0]
 
-    assert mentions.without_encoded(text) == ENCODED.sub(blank, text)
+    assert terms.without_encoded(text) == ENCODED.sub(blank, text)
 
 
 @example("y" * 2000 + "\n" + "y" * 2001 + "\n" + "y" * 2000)
@@ -110,18 +110,18 @@ def test_what_is_encoded(text: str) -> None:
 @given(st.lists(st.sampled_from(["\n" * 9, "y" * 1990, "y" * 9, "y", "\n"]), max_size=9))
 def test_long_lines(pieces: list[str]) -> None:
     text = "".join(pieces)
-    lines = ["" if len(line) > mentions.MAX_LINE else line for line in text.split("\n")]
-    assert mentions._without_long_lines(text) == "\n".join(lines)
+    lines = ["" if len(line) > terms.MAX_LINE else line for line in text.split("\n")]
+    assert terms._without_long_lines(text) == "\n".join(lines)
 
 
 @example("a" * 45 + "-" + "b" * 45)
 @given(st.text("aB1_- &+'\u2019\u00e9\n", max_size=20))
 def test_links(text: str) -> None:
     expected = set()
-    for pattern, spoken in mentions._LINKED:
+    for pattern, spoken in terms._LINKED:
         for match in pattern.finditer(text):
             left = RUN_BEFORE.search(text[: match.start()])
             right = RUN_AFTER.match(text, match.end())
             if left and right and not (spoken and left[1][0].islower()):
                 expected.add((left[1], spoken, right[1]))
-    assert mentions.links(text) == expected
+    assert terms.links(text) == expected

@@ -22,7 +22,7 @@ from typing import Any
 
 from records import Case, Line
 
-from orgguard_mcp import fileclass, mentions
+from orgguard_mcp import fileclass, terms
 from orgguard_mcp.detect import shape
 from orgguard_mcp.detect.weigh import INTERFACE_WORDS
 from orgguard_mcp.names import WORD, fold, parts
@@ -170,7 +170,7 @@ def blobs(directory: Path, oids: Iterable[bytes]) -> Iterator[tuple[bytes, str]]
                 continue
             data = out.read(int(head[2]))
             out.read(1)
-            text = mentions.readable(data) if len(data) <= MAX_BLOB else None
+            text = terms.readable(data) if len(data) <= MAX_BLOB else None
             if text is not None:
                 yield oid, text
 
@@ -188,9 +188,9 @@ def tree(directory: Path, commit: str) -> list[tuple[bytes, str]]:
 
 def said(text: str, need: set[str]) -> tuple[tuple[str, int], ...]:
     """The needed keys of a blob, each with how it is used there (`uses.Use`)."""
-    found = {(sys.intern(key), 0) for key in mentions.word_keys(text) & need}
+    found = {(sys.intern(key), 0) for key in terms.word_keys(text) & need}
     if len(text) <= MAX_READ:
-        found |= {(sys.intern(key), 0) for key in mentions.phrase_keys(text) & need}
+        found |= {(sys.intern(key), 0) for key in terms.phrase_keys(text) & need}
         found |= {(sys.intern(key), int(use)) for use, key, _ in uses(text) if key in need}
     return tuple(found)
 
@@ -203,7 +203,7 @@ def with_facts(cases: list[Case], directory: Path) -> Iterator[Case]:
 
     @cache
     def path_keys(part: str) -> tuple[str, ...]:
-        return tuple(mentions.word_keys(part) & need)
+        return tuple(terms.word_keys(part) & need)
 
     for base in dict.fromkeys(one.base for one in cases):
         files = tree(directory, base)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orgguard_mcp import mentions
+from orgguard_mcp import terms
 from orgguard_mcp.bulk.text import (
     BLANK,
     CLASSES,
@@ -40,10 +40,10 @@ _HASH = ~_NUMBER
 _MIXER = np.uint64(MIXER)
 _MODULUS = 1 << WORD_BITS
 
-_SMALL = heads_of(" ".join(mentions.SMALL))
+_SMALL = heads_of(" ".join(terms.SMALL))
 _AMPERSAND, _PLUS, _APOSTROPHE, _HYPHEN, _SPACE, _TAB = b"&+'- \t"
 _DIGITS = bytes_in("0123456789")
-_KEYS_AT_ONCE = _LARGEST // (4 * mentions.MAX_KEY)  # their bytes have powers in the table
+_KEYS_AT_ONCE = _LARGEST // (4 * terms.MAX_KEY)  # their bytes have powers in the table
 _GAPS = re.compile(rb"[ \t&+'-]")
 _QUOTE = "\u2019".encode()  # an apostrophe, too
 
@@ -322,9 +322,9 @@ def _hashes(keys: list[bytes]) -> Words:
 def _folded_keys(entry: bytes) -> tuple[bytes, ...]:
     """The keys of a run, or of a phrase: what several runs spell together."""
     phrase = _GAPS.search(entry) is not None
-    keys = set() if phrase else set(mentions.raw_keys(entry))
+    keys = set() if phrase else set(terms.raw_keys(entry))
     if phrase or _QUOTE in entry:
-        keys.update(mentions.span_keys(entry.decode("utf-8", "replace")))
+        keys.update(terms.span_keys(entry.decode("utf-8", "replace")))
     return tuple(key.encode("utf-8", "surrogatepass") for key in keys)
 
 
@@ -369,10 +369,10 @@ def _parts(text: bytes, lines: Numbers) -> _Parts:
 
 
 def _encoded(lines: Numbers, counts: Numbers, phrases: Numbers) -> Flags:
-    """Which entries are no words: too long, or base64 and the like (`mentions.run_keys`)."""
+    """Which entries are no words: too long, or base64 and the like (`terms.run_keys`)."""
     sizes = np.diff(lines, prepend=-1) - 1
-    found = sizes > mentions.MAX_RUN
-    found |= (sizes >= mentions.ENCODED_SIZE) & (counts > mentions.SWITCHES * sizes)
+    found = sizes > terms.MAX_RUN
+    found |= (sizes >= terms.ENCODED_SIZE) & (counts > terms.SWITCHES * sizes)
     found[phrases] = False
     return found
 
@@ -391,12 +391,12 @@ def _joined_keys(parts: _Parts) -> Iterator[_Keys]:
     yield _Keys(_mixed(parts.hashes), parts.entry)
     first = last = np.flatnonzero(parts.joined)
     hashes, sizes = parts.hashes[first], parts.sizes[first]
-    for _ in range(mentions.MAX_PARTS - 1):
+    for _ in range(terms.MAX_PARTS - 1):
         after = parts.link_hashes[last] + _POWERS[parts.link_sizes[last]] * parts.hashes[last + 1]
         hashes = hashes + _POWERS[sizes] * after
         sizes = sizes + parts.link_sizes[last] + parts.sizes[last + 1]
         last = last + 1
-        short = sizes <= mentions.MAX_KEY
+        short = sizes <= terms.MAX_KEY
         first, last, hashes, sizes = first[short], last[short], hashes[short], sizes[short]
         yield _Keys(_mixed(hashes), parts.entry[first])
         more = parts.joined[last]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orgguard_mcp import mentions
+from orgguard_mcp import terms
 
 BATCH_BYTES = 512 << 10
 """The text of a batch: columns of it fit a processor's cache."""
@@ -94,7 +94,7 @@ def pieces(blobs: Iterable[tuple[int, bytes]]) -> Iterator[Piece]:
     """The text of *blobs* in pieces; binary files have none."""
     for number, data in blobs:
         if not data.isascii() or b"\0" in data[:8192]:
-            text = mentions.decoded(data)
+            text = terms.decoded(data)
             if text is None:
                 continue
             data = text.encode("utf-8", "surrogatepass")
@@ -126,16 +126,16 @@ def _without_long_lines(text: bytes) -> bytes:
     """*text* with those lines blanked that have too many characters."""
     feeds = np.frombuffer(text, np.uint8) == _LINE_FEED
     # A long line covers a whole stretch of half its size: most texts have no such stretch.
-    stretch = mentions.MAX_LINE // 2
+    stretch = terms.MAX_LINE // 2
     stretches = feeds[: len(feeds) // stretch * stretch].reshape(-1, stretch)
     if stretches.any(axis=1).all():
         return text
     blanked = bytearray(text)
     newlines = np.flatnonzero(feeds)
-    for at in np.flatnonzero(np.diff(newlines) > mentions.MAX_LINE + 1).tolist():
+    for at in np.flatnonzero(np.diff(newlines) > terms.MAX_LINE + 1).tolist():
         start, end = int(newlines[at]) + 1, int(newlines[at + 1])
         line = np.frombuffer(text, np.uint8, end - start, start)
-        if np.count_nonzero((line & _CONTINUES) != _HIGH) > mentions.MAX_LINE:
+        if np.count_nonzero((line & _CONTINUES) != _HIGH) > terms.MAX_LINE:
             blanked[start:end] = b" " * (end - start)
     return bytes(blanked)
 
