@@ -49,7 +49,7 @@ _QUOTE = "\u2019".encode()  # an apostrophe, too
 
 
 def pairs(batch: Batch) -> Words:
-    """The pairs (`tokenise.pairs`) of the words and phrases of *batch*: sorted, each once."""
+    """The pairs (hash and blob) of the words and phrases of *batch*: sorted, each once."""
     if not len(batch.runs):
         return np.zeros(0, np.uint64)
     entries = _distinct(batch, _entries(batch))

@@ -76,7 +76,7 @@ _BETWEEN = "\n;\n"
 
 
 def pairs(batch: Batch) -> Words:
-    """The pairs (`tokenise.pairs`) of the uses in *batch*, in no order."""
+    """The pairs (hash and blob, see `tokenise.BLOB_BITS`) of the uses in *batch*, in no order."""
     if not len(batch.runs):
         return np.zeros(0, np.uint64)
     found: set[int] = set()

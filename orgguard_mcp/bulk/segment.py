@@ -19,7 +19,7 @@ _PORTIONS = 64
 
 
 def pairs(blobs: Iterable[tuple[int, bytes]]) -> Words:
-    """What `tokenise.pairs` gives, for blobs with their numbers."""
+    """The pairs (hash and blob) of what `tokenise.postings` gives, for blobs with their numbers."""
     found: list[Words] = []
     waiting: list[Piece] = []
     size = 0

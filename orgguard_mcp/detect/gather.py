@@ -235,9 +235,13 @@ class Gathered:
         """
         return self.thinned > 0 and any(one.lacks(self._found.get(one.key)) for one in candidates)
 
-    def add(self, candidates: Iterable[Candidate]) -> None:
-        """Join the *candidates* of the next portion."""
-        self._join(candidates)
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Join the *candidates* of the next portion, those of the first as they are."""
+        if self._found:
+            self._join(candidates)
+        else:
+            self._found = {one.key: one for one in candidates}
+            self._places = next((one.kept.places for one in candidates), self._places)
         if len(self._found) > self._room:
             left = list(self._thin(self.candidates))
             self._places, self._found = Places(), {}

@@ -110,7 +110,7 @@ class Places:
         return Sighting(span, *where, self._cues[cues])
 
     def spot(self, number: int) -> Spot:
-        """The spot of a row: all were added, or all carried here."""
+        """The spot of a row: one place has one, as all rows of a portion came here in one way."""
         _, _, line, start, end, *_ = self._row(number)
         return line, start, end
 
