@@ -42,16 +42,17 @@ def main() -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the one who started us left open
     os.chdir("/")
     os.umask(0o077)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     Path(warm.folder()).mkdir(exist_ok=True)
     place = warm.address()
     lock = os.open(f"{place}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW)
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hot = import_module("orgguard_mcp.hot")  # not before: a second helper ends here
+        where = hot.stage(Path(f"{place}.stage"))
         gc.collect()
         gc.freeze()  # a fork's collector shall not touch, and thereby copy, all of this
-        _serve(place, hot.run, hot.rehearse)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        _serve(place, hot.run, lambda: hot.rehearse(where))
 
 
 def _serve(place: str, run: Run, rehearse: Callable[[], None]) -> None:
@@ -70,6 +71,9 @@ def _serve(place: str, run: Run, rehearse: Callable[[], None]) -> None:
                     _stand_by(listening, theirs, installed, run, rehearse)
                 theirs.close()
                 taken = _was_taken(ours, place, own)
+                # A fork takes a processor that the command could have: not before that has ended,
+                # unless it takes long or another waits.
+                select.select([ours, listening], [], [], _CALM)
     if _stamp(place) == own:
         Path(place).unlink(missing_ok=True)
 
@@ -127,7 +131,6 @@ def _stand_by(
         if listening in select.select([listening, helper], [], [])[0]:
             peer, _ = listening.accept()
             helper.sendall(_TAKEN)
-            helper.close()
             listening.close()
             if _unchanged(installed) and warm.alike(peer):
                 _be(peer, run)

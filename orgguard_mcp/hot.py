@@ -6,14 +6,19 @@ Only the warm helper wants all of it at once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 from orgguard_mcp import program
 from orgguard_mcp.detect import shape
 from orgguard_mcp.detect.gather import gather
 from orgguard_mcp.detect.weigh import weigh
-from orgguard_mcp.errors import USAGE
+from orgguard_mcp.errors import USAGE, OrgGuardError
+from orgguard_mcp.git import Git
 from orgguard_mcp.hooks import HOOKS, supervise
+from orgguard_mcp.hooks.action import Action, Moment
+from orgguard_mcp.hooks.decide import objection
 from orgguard_mcp.lexicon import is_ordinary
 from orgguard_mcp.model import Artifact, FileClass, Held, Surface
 from orgguard_mcp.names import parse
@@ -27,7 +32,13 @@ _SAMPLES = {
     Surface.PR_BODY: ("",),
 }
 _LINES = (["check", "x"], ["git-hook", "pre-commit"], ["hook", "claude"], ["scan"])
+_ORIGIN = "refs/remotes/origin"
+_NO_FILES = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git knows a tree without files by itself
+_NOBODY = {
+    f"GIT_{who}_{what}": "orgguard" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
 _SAMPLE = "# We asked Example Ltd (https://example.com) and a caf\u00e9 for their prices."
+_WRITTEN = (_SAMPLE, "# for Exampla Ltd", "def load(path):", "    return open(path).read()", "")
 
 
 def run(arguments: list[str]) -> int:
@@ -39,8 +50,22 @@ def run(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else USAGE
 
 
-def rehearse() -> None:
-    """Parse, gather and weigh as the commands do."""
+def stage(folder: Path) -> Path | None:
+    """The repository *folder*, of a commit without files, to rehearse in; None if none is made."""
+    git = Git(folder)
+    with suppress(OrgGuardError, OSError):
+        if not (folder / ".git/refs/remotes/origin/HEAD").exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            git.run("init", "-q")
+            commit = git.run("commit-tree", "-m", "Start", _NO_FILES, variables=_NOBODY)
+            git.run("update-ref", f"{_ORIGIN}/main", commit.decode().strip())
+            git.run("symbolic-ref", f"{_ORIGIN}/HEAD", f"{_ORIGIN}/main")
+        return folder
+    return None
+
+
+def rehearse(where: Path | None = None) -> None:
+    """Parse, gather and weigh as the commands do, and judge a write *where* there is a `stage`."""
     for arguments in _LINES:
         parser().parse_args(arguments)
     samples = [
@@ -49,6 +74,10 @@ def rehearse() -> None:
     ]  # fmt: skip
     for one in weigh(gather(samples, _hold_nothing), _hold_nothing, lambda _: FileClass.DOCS):
         is_ordinary(parse(one.text).key)
+    if where:
+        write = Artifact(Surface.CODE, str(where / "a.py"), tuple(enumerate(_WRITTEN, 1)))
+        with suppress(OrgGuardError, OSError):
+            objection(Action(Moment.BEFORE, "Write", str(where), (write,)), lambda _: None)
 
 
 def _load() -> None:

@@ -318,6 +318,44 @@ def test_the_doctor_says_whether_one_runs(repo: Repo, wanted: str, said: str) ->
     assert said in next(line for line in told.out.splitlines() if line.startswith("helper"))
 
 
+# --- rehearsals -------------------------------------------------------------------------------
+
+
+def _stage(runtime: Path) -> Path:
+    return Path(f"{warmth.address(runtime)}.stage")
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_rehearsal_judges_in_a_repository_of_its_own(runtime: Path) -> None:
+    stage = _stage(runtime)
+    warmth.until((stage / ".git/orgguard/index.sqlite3").exists)
+    assert stage.stat().st_mode & 0o777 == 0o700
+    assert not list(stage.glob(".git/orgguard/ledger*"))
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_rehearsal_that_fails_is_in_nobodys_way(runtime: Path, repo: Repo) -> None:
+    stage = _stage(runtime)
+    warmth.until((stage / ".git/orgguard/index.sqlite3").exists)
+    (stage / ".git").rename(stage / "gone")
+    for _ in range(3):
+        warmth.until(lambda: warmth.run(repo.path, "check", COINED)[0::3] == (1, "warm"))
+    (stage / ".git").write_text("in the way")
+    warmth.until(lambda: warmth.run(repo.path, "check", COINED)[0::3] == (1, "warm"))
+
+
+def test_a_helper_that_finds_no_git_does_without(
+    runtime: Path, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        process = subprocess.Popen(warmth.HELPER)
+    with process:
+        warmth.until(lambda: warmth.address(runtime))
+        assert warmth.run(repo.path, "check", COINED)[0::3] == (1, "warm")
+        process.kill()
+
+
 # --- end --------------------------------------------------------------------------------------
 
 
