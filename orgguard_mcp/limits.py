@@ -12,6 +12,8 @@ from dataclasses import dataclass
 MAX_CALLERS = 10_000
 """Callers that are remembered; those who want nothing at the moment are forgotten first."""
 
+_ROUNDING = 1e-7  # of a call: who waited as long as told may lack so much
+
 
 @dataclass(slots=True)
 class _Bucket:
@@ -38,7 +40,7 @@ class Limits:
         bucket.at = now
         if bucket.calls >= self._at_once:
             return 1
-        if bucket.level < 1:
+        if bucket.level < 1 - _ROUNDING:
             return max(1, math.ceil((1 - bucket.level) / self._rate))
         bucket.level -= 1
         bucket.calls += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orgguard_mcp import limits
@@ -29,6 +29,7 @@ def test_no_stretch_of_time_has_more_calls_than_allowed(
 
 
 @given(pauses, st.floats(0.1, 10), st.integers(1, 10))
+@example([3.265053165931024, 0.0], 1.0, 1)
 def test_who_stays_away_as_long_as_told_is_let_in(
     waits: list[float], rate: float, burst: int
 ) -> None:
