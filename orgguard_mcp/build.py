@@ -41,7 +41,7 @@ WORTH_BYTES = 3 << 20
 FEW = 15
 """Up to so many blobs are asked of the reader that is there: two processes of git cost more."""
 
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 48 << 20
 """The most that is lost when a build is killed, for each worker."""
 
 MAX_SEGMENTS = 24
