@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -202,18 +203,22 @@ def _hanging(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
 
 
-def _begun(repo: Repo, tmp_path: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """A command in the helper, hanging in git."""
-    process = subprocess.Popen(
+@contextmanager
+def _begun(repo: Repo, tmp_path: Path, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in the helper, hanging in git; it ends with the test."""
+    with subprocess.Popen(
         warmth.command(*arguments), cwd=repo.path, env=_hanging(tmp_path),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin
-    process.stdin.write(_payload(repo, f"{COINED} Ltd asked for this.\n"))
-    process.stdin.close()
-    process.stdin = None
-    warmth.until((tmp_path / "pid").exists)
-    return process
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdin
+            process.stdin.write(_payload(repo, f"{COINED} Ltd asked for this.\n"))
+            process.stdin.close()
+            process.stdin = None
+            warmth.until((tmp_path / "pid").exists)
+            yield process
+        finally:
+            process.kill()
 
 
 def _ended(number: int) -> bool:
@@ -283,8 +288,8 @@ def test_a_command_does_not_wait_for_another(
     with _begun(repo, tmp_path, ["check", COINED]) as process:
         for _ in range(2):
             assert warmth.run(repo.path, "check", COINED)[0::3] == (1, "warm")
-        assert len(warmth.working(helper)) == 1
-        process.kill()
+        warmth.until(lambda: len(warmth.working(helper)) == 1)  # a process takes a while to end
+        assert process.poll() is None
 
 
 def test_the_fork_that_stands_by_ends_with_the_helper(helper: psutil.Process) -> None:
